@@ -1,0 +1,66 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"runtime"
+	"runtime/debug"
+
+	"github.com/spf13/cobra"
+)
+
+// zooKeeperVersion is the release whose client protocol and answers the
+// server reproduces, and the number it announces to tools that ask.
+const zooKeeperVersion = "3.9.5"
+
+func newVersionCmd() *cobra.Command {
+	return &cobra.Command{
+		Use:   "version",
+		Short: "Print the version of this binary and of the protocol it speaks",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			info, _ := debug.ReadBuildInfo()
+			return printVersion(cmd.OutOrStdout(), buildFrom(info))
+		},
+	}
+}
+
+// build says what the running binary was made from.
+type build struct {
+	version string // module version, "devel" when built from a work tree
+	commit  string // revision hash, with "-dirty" when the tree had changes
+	time    string // commit time, RFC 3339, empty when unknown
+}
+
+// buildFrom reads the stamps the Go linker left; info may be nil.
+func buildFrom(info *debug.BuildInfo) build {
+	b := build{version: "devel", commit: "unknown"}
+	if info == nil {
+		return b
+	}
+	if v := info.Main.Version; v != "" && v != "(devel)" {
+		b.version = v
+	}
+	stamps := map[string]string{}
+	for _, s := range info.Settings {
+		stamps[s.Key] = s.Value
+	}
+	if rev := stamps["vcs.revision"]; rev != "" {
+		b.commit = rev
+	}
+	if stamps["vcs.modified"] == "true" {
+		b.commit += "-dirty"
+	}
+	b.time = stamps["vcs.time"]
+	return b
+}
+
+func printVersion(w io.Writer, b build) error {
+	commit := b.commit
+	if b.time != "" {
+		commit += " of " + b.time
+	}
+	_, err := fmt.Fprintf(w, "quorate %s\ncommit %s\n%s %s/%s\nspeaks the client protocol of ZooKeeper %s\n",
+		b.version, commit, runtime.Version(), runtime.GOOS, runtime.GOARCH, zooKeeperVersion)
+	return err
+}
