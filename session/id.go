@@ -8,13 +8,13 @@ const containerOwner = -1 << 63
 //
 //	bits 63-56  low byte of the server's id (1 on a standalone server)
 //	bits 55-16  low 40 bits of nowMillis
-//	bits 15-0   0, so that a server may create 65,536 sessions in the
-//	            millisecond that separates it from its next incarnation
+//	bits 15-0   0
 //
-// Ids are told apart by server and by time of start. ZooKeeper takes nowMillis
-// from a monotonic clock that a reboot resets, and can meet the id of a session
-// that is still alive; the wall clock serves better. A caller that finds the id
-// known asks for the next one.
+// The ids of two servers, or of two runs of one, do not meet as long as a run
+// creates no more than 65,536 sessions for each millisecond it lasts and
+// nowMillis has grown in between. ZooKeeper takes it from a monotonic clock,
+// which a reboot resets; the wall clock serves better. A caller that finds an
+// id known asks for the next one.
 func FirstID(serverID, nowMillis int64) int64 {
 	return skipReserved(serverID<<56 | int64(uint64(nowMillis)<<24>>8))
 }
