@@ -1,0 +1,53 @@
+# The commands of this repository. `make check` is what a change must pass.
+SHELL := /bin/bash
+GO ?= go
+GOLANGCI ?= golangci-lint
+FUZZTIME ?= 20s
+
+.PHONY: check fmt fmt-check lint vet race test build bench interop fuzz record
+
+check: fmt-check lint vet race
+
+fmt: ## rewrite the sources in the repository's format (gofumpt, gci)
+	$(GOLANGCI) fmt ./...
+
+fmt-check:
+	@out=$$(gofmt -l $$(git ls-files -co --exclude-standard '*.go')); \
+	if [[ -n $$out ]]; then echo "gofmt would change:"; echo "$$out"; exit 1; fi
+	@$(GOLANGCI) fmt --diff ./... || { echo "run: make fmt"; exit 1; }
+
+lint:
+	$(GOLANGCI) run ./...
+
+vet:
+	$(GO) vet ./...
+
+race:
+	$(GO) test -race -short ./...
+
+test:
+	$(GO) test ./...
+
+build: ## one static binary, bin/quorate
+	CGO_ENABLED=0 $(GO) build -trimpath -o bin/quorate ./cmd/quorate
+
+bench:
+	$(GO) test -run '^$$' -bench . -benchmem ./...
+
+# Every test against real peers; a missing peer fails.
+interop:
+	QUORATE_INTEROP=required $(GO) test -count=1 -timeout 20m ./integration/...
+
+# Every fuzz target of the module in turn, FUZZTIME each.
+fuzz:
+	@set -euo pipefail; \
+	for pkg in $$($(GO) list ./...); do \
+	  for target in $$($(GO) test -list '^Fuzz' $$pkg | grep '^Fuzz' || true); do \
+	    echo "== $$pkg $$target"; \
+	    $(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) $$pkg; \
+	  done; \
+	done
+
+# Make the golden captures of wire/testdata again, from real clients and a real server.
+record:
+	QUORATE_INTEROP=required QUORATE_RECORD=1 $(GO) test -count=1 -run '^TestRecordGoldenCaptures$$' -v ./integration
