@@ -33,9 +33,8 @@ type ACLEntry struct {
 type Change struct {
 	Path    []byte
 	Deleted bool
-	// Record is the new state unless Deleted. On deletion only
-	// Record.Stat.EphemeralOwner is meaningful: the owner it last had, so that
-	// the index entry of an ephemeral, container or TTL node goes with it.
+	// Record is the new state unless Deleted; then it is not looked at. Its
+	// DataLength and Prefix must agree with Path and Data.
 	Record Record
 }
 
@@ -53,13 +52,16 @@ type Backend interface {
 	// Children calls fn with the name of every child of path, in byte order,
 	// until fn returns false. It does not read their records.
 	Children(path []byte, fn func(name []byte) bool) error
-	// Owned calls fn for every znode whose EphemeralOwner is not 0. It may name
-	// one whose record says otherwise by now: the caller checks with Get.
+	// Owned calls fn, in the order of CompareKeys and until fn returns false,
+	// for every znode whose EphemeralOwner is not 0: ephemeral, container and
+	// TTL nodes.
 	Owned(fn func(owner int64, path []byte) bool) error
 	// Checkpoint replaces the tree by the one that changes lead to, in one
 	// durable step: after a crash either all of it is there or none. next
 	// yields the changes in ascending order of [CompareKeys]; the slices of a
-	// Change are valid until the following call.
+	// Change are valid until the following call. An error of next is returned
+	// as it is and leaves the last checkpoint in place. One Checkpoint runs at
+	// a time.
 	Checkpoint(m Meta, next func(*Change) (more bool, err error)) error
 	// Snapshot returns a consistent view that does not change; Close it.
 	Snapshot() (Snapshot, error)
@@ -72,8 +74,11 @@ type Backend interface {
 // backups, snapshots for lagging peers.
 type Snapshot interface {
 	Meta() (Meta, error)
-	// Walk visits every znode in the order of [CompareKeys] with parents before
-	// children guaranteed: pre-order from the root "/".
+	// Walk visits every znode in the order of [CompareKeys]: the root first,
+	// every parent before its children, siblings side by side by name. path
+	// and rec are valid until fn returns; its error ends the walk and is
+	// returned. The order is the one Checkpoint takes, so one backend's walk
+	// can fill another.
 	Walk(fn func(path []byte, rec *Record) error) error
 	Close() error
 }
