@@ -11,15 +11,21 @@ const (
 	allModes = oneShot | persistent | recursive
 )
 
-// kind names one of the two tables.
+// kind names a table.
 type kind uint8
 
 const (
 	dataTable kind = iota
 	childTable
+	// subtreeTable has the recursive entries of the data table once more. An
+	// event looks there for watchers of the paths above its own, and so passes
+	// by whoever else watches them. It is not counted anywhere.
+	subtreeTable
+
+	kinds
 )
 
-// entry is one watch: a pair of path and watcher in one of the two tables. It
+// entry is one watch: a pair of path and watcher in one of the tables. It
 // is a link of two rings, that of its path, in the order of registration, and
 // that of its watcher.
 type entry struct {
@@ -29,9 +35,10 @@ type entry struct {
 	prevOfConn, nextConn *entry // ring of the watcher
 	modes                mode
 	kind                 kind // of table
+	crowded              bool // its ring has a crowd
 }
 
-// conn is a watcher and its entries in both tables.
+// conn is a watcher and its entries in all tables.
 type conn struct {
 	watcher     Watcher
 	entries     *entry

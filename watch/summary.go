@@ -46,9 +46,10 @@ func (t *Table) EachDataByWatcher(yield func(w Watcher, paths []string) bool) {
 	}
 }
 
-func (s slot) watchers() []Watcher {
-	ws := []Watcher{s.head.conn.watcher}
-	for e := s.head.next; e != s.head; e = e.next {
+// watchers returns those of the ring that starts at head.
+func (head *entry) watchers() []Watcher {
+	ws := []Watcher{head.conn.watcher}
+	for e := head.next; e != head; e = e.next {
 		ws = append(ws, e.conn.watcher)
 	}
 	slices.Sort(ws)

@@ -1,10 +1,6 @@
 package watch
 
-import (
-	"slices"
-
-	"github.com/quorate/quorate/wire"
-)
+import "github.com/quorate/quorate/wire"
 
 // Watcher is a connection, by a handle of the caller's choice. Watches belong
 // to connections and not to sessions: a client registers them again when it
@@ -23,23 +19,21 @@ type Watcher uint64
 // Registering a mode that is there changes nothing, so a connection gets one
 // event per trigger however many watchers its client has.
 //
-// Memory: about 150 bytes per entry, the bytes of the path included, freed as
-// entries go, and some 100 bytes for a watcher from its first registration
+// Memory: about 150 bytes per entry, a short path included, freed as entries
+// go, and some 100 bytes for a watcher from its first registration
 // until [Table.Drop]. Paths are copied; a Table keeps no slice it is given.
 type Table struct {
-	tables    [2]index // by kind
-	ancestors map[string][]*entry // data entries in recursive mode, by path
-	conns     map[Watcher]*conn
-	free      freeList
-	fires     uint64 // how many there were, see conn.told
+	tables [kinds]index
+	conns  map[Watcher]*conn
+	free   freeList
+	fires  uint64 // how many there were, see conn.told
 }
 
 // NewTable returns an empty table.
 func NewTable() *Table {
 	return &Table{
-		tables:    [2]index{newIndex(), newIndex()},
-		ancestors: make(map[string][]*entry),
-		conns:     make(map[Watcher]*conn),
+		tables: [kinds]index{newIndex(), newIndex(), newIndex()},
+		conns:  make(map[Watcher]*conn),
 	}
 }
 
@@ -56,6 +50,7 @@ func (t *Table) AddChild(path []byte, w Watcher) { t.add(childTable, path, w, on
 func (t *Table) AddPersistent(path []byte, w Watcher, below bool) {
 	if below {
 		t.add(dataTable, path, w, recursive)
+		t.add(subtreeTable, path, w, recursive)
 		return
 	}
 	t.add(dataTable, path, w, persistent)
@@ -70,6 +65,7 @@ func (t *Table) Remove(path []byte, typ wire.WatcherType, w Watcher) bool {
 	data, child := modesOf(typ)
 	inData := t.remove(dataTable, path, w, data)
 	inChild := t.remove(childTable, path, w, child)
+	t.remove(subtreeTable, path, w, data)
 	return inData || inChild
 }
 
@@ -117,7 +113,7 @@ func (t *Table) Drop(w Watcher) {
 
 func (t *Table) add(k kind, path []byte, w Watcher, m mode) {
 	x := &t.tables[k]
-	s := x.paths[string(path)]
+	s := x.slot(path)
 	c := t.conn(w)
 	e, length := s.find(c)
 	if e == nil {
@@ -130,9 +126,6 @@ func (t *Table) add(k kind, path []byte, w Watcher, m mode) {
 		}
 		x.insert(s, length, e)
 		c.link(e)
-	}
-	if m&^e.modes&recursive != 0 {
-		t.ancestors[e.path] = append(t.ancestors[e.path], e)
 	}
 	e.modes |= m
 }
@@ -152,7 +145,7 @@ func (t *Table) find(k kind, path []byte, w Watcher) *entry {
 	if c == nil {
 		return nil
 	}
-	e, _ := t.tables[k].paths[string(path)].find(c)
+	e, _ := t.tables[k].slot(path).find(c)
 	return e
 }
 
@@ -166,9 +159,6 @@ func (t *Table) remove(k kind, path []byte, w Watcher, m mode) bool {
 	if e == nil || e.modes&m == 0 {
 		return false
 	}
-	if e.modes&m&recursive != 0 {
-		t.forgetAncestor(e)
-	}
 	if e.modes &^= m; e.modes == 0 {
 		t.drop(e)
 	}
@@ -177,12 +167,9 @@ func (t *Table) remove(k kind, path []byte, w Watcher, m mode) bool {
 
 // drop takes e out of everything that refers to it.
 func (t *Table) drop(e *entry) {
-	if e.modes&recursive != 0 {
-		t.forgetAncestor(e)
-	}
 	x := &t.tables[e.kind]
-	s := x.paths[e.path]
-	head := s.head
+	head := x.paths[e.path]
+	s := x.slotOf(head)
 	x.detach(&s, e)
 	if s.head != head {
 		x.store(e.path, s)
@@ -194,14 +181,4 @@ func (t *Table) drop(e *entry) {
 func (t *Table) release(e *entry) {
 	e.conn.unlink(e)
 	t.free.put(e)
-}
-
-func (t *Table) forgetAncestor(e *entry) {
-	list := t.ancestors[e.path]
-	if len(list) == 1 {
-		delete(t.ancestors, e.path)
-		return
-	}
-	i := slices.Index(list, e)
-	t.ancestors[e.path] = slices.Delete(list, i, i+1)
 }

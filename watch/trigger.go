@@ -8,8 +8,8 @@ import (
 
 // Fire appends to dst the watchers to be told of the event, each once, and uses
 // up the one-shot watches that it meets. The order is deterministic: entries of
-// path in the order of their registration, then recursive ones above it, from
-// the parent up to the root.
+// path in the order of their registration, then the recursive ones above it, from
+// the parent up to the root, each path's in the order they became recursive.
 //
 //	NodeCreated, NodeDataChanged   data table, recursive entries above
 //	NodeDeleted                    the same, then the child table of path
@@ -40,8 +40,8 @@ func (t *Table) Fire(dst []Watcher, typ wire.EventType, path []byte) []Watcher {
 
 // fire tells the entries of path in one table.
 func (t *Table) fire(x *index, dst []Watcher, path []byte) []Watcher {
-	s, ok := x.paths[string(path)]
-	if !ok {
+	s := x.slot(path)
+	if s.head == nil {
 		return dst
 	}
 	key, last := s.head.path, s.head.prev
@@ -64,12 +64,17 @@ func (t *Table) fire(x *index, dst []Watcher, path []byte) []Watcher {
 
 // fireAncestors tells the recursive entries above path.
 func (t *Table) fireAncestors(dst []Watcher, path []byte) []Watcher {
-	if len(t.ancestors) == 0 {
+	subtrees := t.tables[subtreeTable].paths
+	if len(subtrees) == 0 {
 		return dst
 	}
 	for p, ok := parent(path); ok; p, ok = parent(p) {
-		for _, e := range t.ancestors[string(p)] {
+		head := subtrees[string(p)]
+		for e := head; e != nil; {
 			dst = t.tell(dst, e.conn)
+			if e = e.next; e == head {
+				break
+			}
 		}
 	}
 	return dst
