@@ -1,0 +1,6 @@
+//go:build !linux
+
+package bench
+
+// defaultDriver is the only one of the system.
+var defaultDriver driver = perGoroutine
