@@ -114,10 +114,22 @@ func collectChanges(next func(*Change) (bool, error)) ([]Change, error) {
 		if n := len(all); n > 0 && CompareKeys(all[n-1].Path, c.Path) >= 0 {
 			return nil, errChangeOrder(all[n-1].Path, c.Path)
 		}
+		if err := checkChange(&c); err != nil {
+			return nil, err
+		}
 		c.Path = bytes.Clone(c.Path)
 		c.Record.Data = bytes.Clone(c.Record.Data)
 		all = append(all, c)
 	}
+}
+
+// checkChange refuses what Store refuses.
+func checkChange(c *Change) error {
+	if err := checkStoredPath(c.Path); err != nil || c.Deleted {
+		return err
+	}
+	_, err := appendRecord(nil, c.Path, &c.Record)
+	return err
 }
 
 // errChangeOrder tells that a caller of Checkpoint broke the order it promised.
