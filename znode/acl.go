@@ -19,12 +19,16 @@ const idleBytesMax = 4 << 20
 // openACLList is the list of OpenACLID.
 var openACLList = []wire.ACL{{Perms: wire.PermAll, ID: wire.ID{Scheme: "world", ID: "anyone"}}}
 
+// nobodyList lets in no one but super.
+var nobodyList = []wire.ACL{{}}
+
 // ACLTable holds every distinct access control list once and counts its
 // users. A list nobody uses any more stays for a while: an event about a
 // deleted znode still names it, and the next znode often wants it back.
 //
 // All methods may be called from any goroutine; Get and Allowed take no lock.
 type ACLTable struct {
+	auth  atomic.Pointer[Auth]
 	slots atomic.Pointer[[]atomic.Pointer[aclSlot]] // by id
 
 	mu        sync.Mutex
@@ -66,6 +70,25 @@ func (t *ACLTable) Get(id ACLID) []wire.ACL {
 		return s.acl
 	}
 	return nil
+}
+
+// SetAuth chooses the schemes that Allowed asks; they are the default ones
+// before.
+func (t *ACLTable) SetAuth(a *Auth) { t.auth.Store(a) }
+
+// Allowed reports whether a connection with these ids has the permission on a
+// znode with the list of this id. An id that names no list allows nothing, so
+// that a fault of ours opens no door.
+func (t *ACLTable) Allowed(id ACLID, perm int32, ids []wire.ID) bool {
+	if id <= OpenACLID {
+		return true
+	}
+	a := t.auth.Load()
+	s := t.slot(id)
+	if s == nil {
+		return a.Allowed(nobodyList, perm, ids)
+	}
+	return a.Allowed(s.acl, perm, ids)
 }
 
 func (t *ACLTable) slot(id ACLID) *aclSlot {

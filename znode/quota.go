@@ -11,9 +11,9 @@ import (
 // The znodes that hold quotas: the quota of /a/b is in
 // /zookeeper/quota/a/b/zookeeper_limits, its usage in zookeeper_stats beside.
 const (
-	QuotaRoot      = "/zookeeper/quota"
-	QuotaLimitsDir = "zookeeper_limits"
-	QuotaStatsDir  = "zookeeper_stats"
+	QuotaRoot       = "/zookeeper/quota"
+	QuotaLimitsName = "zookeeper_limits"
+	QuotaStatsName  = "zookeeper_stats"
 )
 
 // ErrQuota is what parsing reports for text that is not a quota.
@@ -103,8 +103,8 @@ func (u QuotaUsage) Append(dst []byte) []byte {
 }
 
 // Exceeded reports whether a change by these differences would pass a hard
-// limit. A difference of 0 is never too much, even above the limit: what is
-// over may still be changed and taken away.
+// limit. A difference of 0 never does. A negative one does while the result is
+// still above the limit, as in ZooKeeper.
 func (l QuotaLimits) Exceeded(use QuotaUsage, count, bytes int64) bool {
 	return count != 0 && l.CountHard >= 0 && use.Count+count > l.CountHard ||
 		bytes != 0 && l.BytesHard >= 0 && use.Bytes+bytes > l.BytesHard
@@ -120,6 +120,6 @@ func QuotaTarget(path []byte) (target []byte, limits, ok bool) {
 	if !below || len(target) < 2 || target[0] != '/' {
 		return nil, false, false
 	}
-	limits = string(name) == QuotaLimitsDir
-	return target, limits, limits || string(name) == QuotaStatsDir
+	limits = string(name) == QuotaLimitsName
+	return target, limits, limits || string(name) == QuotaStatsName
 }
