@@ -120,7 +120,10 @@ func (s *Store) seek(key []byte) (value []byte, it *pebble.Iterator, err error) 
 			return value, it, nil
 		}
 	}
-	return nil, nil, errors.Join(err, it.Close())
+	if cerr := it.Close(); err == nil {
+		err = cerr
+	}
+	return nil, nil, err
 }
 
 // Children implements [Backend].

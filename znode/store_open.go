@@ -241,7 +241,7 @@ func (s *Store) pebbleOptions() *pebble.Options {
 	comparer.Name = storeComparer
 	o := &pebble.Options{
 		Comparer:                   &comparer,
-		FS:                         s.fs,
+		FS:                         manifestFS{s.fs},
 		Lock:                       s.lock,
 		DisableWAL:                 true,
 		FormatMajorVersion:         storeTableFormat,
