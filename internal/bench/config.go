@@ -21,8 +21,11 @@ const (
 	Mixed     Workload = "mixed"     // getData and setData of random keys
 	Ephemeral Workload = "ephemeral" // create and delete ephemeral znodes in turn
 	Watch     Workload = "watch"     // one change at a time to a znode with many watchers
-	Connect   Workload = "connect"   // open a session and close it
-	Load      Workload = "load"      // create a given number of znodes
+	// WatchPersistent is Watch with persistent watches, which need not be set
+	// again after each event (ZooKeeper 3.6).
+	WatchPersistent Workload = "watch-persistent"
+	Connect         Workload = "connect" // open a session and close it
+	Load            Workload = "load"    // create a given number of znodes
 	// CheckpointTail sets keys of a big tree that was just loaded. It is
 	// preceded by IdleTail, the same on a tree of a few keys.
 	CheckpointTail Workload = "checkpoint-tail"
@@ -31,7 +34,7 @@ const (
 
 // everyday are the workloads that "all" stands for. The others fill the server
 // with a big tree and must be asked for by name.
-var everyday = []Workload{Get, Set, Create, Mixed, Ephemeral, Watch, Connect}
+var everyday = []Workload{Get, Set, Create, Mixed, Ephemeral, Watch, WatchPersistent, Connect}
 
 // ParseWorkloads reads a comma-separated list; "all" stands for every workload
 // that needs no big tree.
@@ -47,14 +50,14 @@ func ParseWorkloads(list string) ([]Workload, error) {
 		case w == Load || w == IdleTail || slices.Contains(everyday, w):
 			out = append(out, w)
 		default:
-			return nil, fmt.Errorf("unknown workload %q (known: get, set, create, mixed, ephemeral, watch, connect, load, checkpoint-tail, all)", string(w))
+			return nil, fmt.Errorf("unknown workload %q (known: get, set, create, mixed, ephemeral, watch, watch-persistent, connect, load, checkpoint-tail, all)", string(w))
 		}
 	}
 	return out, nil
 }
 
 // usesWindow reports whether requests in flight mean anything to the workload.
-func (w Workload) usesWindow() bool { return w != Watch && w != Connect }
+func (w Workload) usesWindow() bool { return w != Watch && w != WatchPersistent && w != Connect }
 
 // Config says what to measure. Zero fields get the default named with them.
 type Config struct {
@@ -109,7 +112,8 @@ type Config struct {
 	// Progress, if not nil, is told what is going on, a line at a time.
 	Progress io.Writer
 
-	driver driver // nil: the cheapest of the system
+	driver    driver // nil: the cheapest of the system
+	connector connector
 }
 
 func orDefault[T int | int64 | time.Duration](v *T, def T) {
@@ -149,6 +153,9 @@ func (c Config) withDefaults() Config {
 	c.Dial = c.Dial.withDefaults()
 	if c.driver == nil {
 		c.driver = defaultDriver
+	}
+	if c.connector == nil {
+		c.connector = defaultConnector
 	}
 	if c.Progress == nil {
 		c.Progress = io.Discard

@@ -4,3 +4,6 @@ package bench
 
 // defaultDriver is the only one of the system.
 var defaultDriver driver = perGoroutine
+
+// defaultConnector is the only one of the system.
+var defaultConnector connector = connectPerGoroutine

@@ -66,7 +66,7 @@ func (b *bench) prepare(ctx context.Context, on side, w Workload) error {
 		return s.createTree(t, b.Keys, b.value)
 	case Ephemeral:
 		return s.createParents(t, b.Connections)
-	case Watch:
+	case Watch, WatchPersistent:
 		return s.createTree(t, 1, b.value)
 	default:
 		return s.create(t.prefix)
@@ -96,8 +96,8 @@ func (b *bench) one(ctx context.Context, on side, s spec) (res *Result, err erro
 		return nil, err
 	}
 	switch s.workload {
-	case Watch:
-		return b.watch(ctx, on)
+	case Watch, WatchPersistent:
+		return b.watch(ctx, on, s)
 	case Connect:
 		return b.connect(ctx, on)
 	default:
@@ -248,9 +248,11 @@ func (b *bench) follow(ctx context.Context, p *phase, lanes []*lane, beside func
 }
 
 // watch measures how fast one change reaches many watchers.
-func (b *bench) watch(ctx context.Context, on side) (*Result, error) {
-	f := newFanout(string(tree{b.prefix(Watch)}.appendKey(nil, 0)), b.Watchers)
-	lanes, err := b.open(ctx, on, b.Watchers, 1, func(int) script { return &watcher{f: f, unset: true, value: b.ValueBytes} })
+func (b *bench) watch(ctx context.Context, on side, row spec) (*Result, error) {
+	f := newFanout(string(tree{b.prefix(row.workload)}.appendKey(nil, 0)), b.Watchers)
+	lanes, err := b.open(ctx, on, b.Watchers, 1, func(int) script {
+		return &watcher{f: f, persistent: row.workload == WatchPersistent, unset: true, value: b.ValueBytes}
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -265,7 +267,7 @@ func (b *bench) watch(ctx context.Context, on side) (*Result, error) {
 	defer s.Close()
 	stretch := func(c changes, record bool) (*Result, error) {
 		p := newPhase(0, record)
-		return b.measure(ctx, on, spec{Watch, 0}, lanes, p, nil, func(ctx context.Context) error {
+		return b.measure(ctx, on, row, lanes, p, nil, func(ctx context.Context) error {
 			return f.drive(ctx, s, p, b.Watchers, b.value, c)
 		})
 	}

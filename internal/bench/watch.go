@@ -25,11 +25,13 @@ func newFanout(path string, watchers int) *fanout {
 	return f
 }
 
-// watcher reads the watched znode and sets a watch, again after each event.
+// watcher sets a watch on the znode: by reading it, again after each event, or
+// once and for all with addWatch.
 type watcher struct {
-	f     *fanout
-	unset bool // the watch must be set
-	value int  // bytes of data expected
+	f          *fanout
+	persistent bool
+	unset      bool // the watch must be set
+	value      int  // bytes of data expected
 }
 
 func (w *watcher) next(dst []byte, xid int32) ([]byte, wire.Op, bool) {
@@ -37,14 +39,20 @@ func (w *watcher) next(dst []byte, xid int32) ([]byte, wire.Op, bool) {
 		return dst, 0, false
 	}
 	w.unset = false
+	if w.persistent {
+		dst, mark := request(dst, xid, wire.OpAddWatch)
+		dst = wire.PathType{Path: w.f.path, Type: wire.AddWatchPersistent}.Append(dst)
+		return wire.EndFrame(dst, mark), wire.OpAddWatch, true
+	}
 	dst, mark := request(dst, xid, wire.OpGetData)
 	dst = wire.PathWatch{Path: w.f.path, Watch: true}.Append(dst)
 	return wire.EndFrame(dst, mark), wire.OpGetData, true
 }
 
-func (w *watcher) reply(_ wire.Op, body []byte) error {
-	if w.f.missing.Add(-1) == 0 {
-		w.f.armed <- struct{}{}
+func (w *watcher) reply(op wire.Op, body []byte) error {
+	w.f.set()
+	if op == wire.OpAddWatch {
+		return wantLen(body, 4)
 	}
 	return wantLen(body, wire.FrameHeaderBytes+w.value+wire.StatBytes)
 }
@@ -53,11 +61,22 @@ func (w *watcher) event(l *lane, now int64) error {
 	if w.unset || l.pending() > 0 {
 		return fmt.Errorf("%s: %w: a notification although the watch has fired already", l.addr, ErrUnexpected)
 	}
-	w.unset = true
 	if l.phase.record {
 		l.tally.add(now, now-w.f.changed.Load())
 	}
+	if w.persistent {
+		w.f.set()
+	} else {
+		w.unset = true
+	}
 	return nil
+}
+
+// set notes that one more watcher is ready for the next change.
+func (f *fanout) set() {
+	if f.missing.Add(-1) == 0 {
+		f.armed <- struct{}{}
+	}
 }
 
 // forever is a time that no run reaches.
