@@ -176,19 +176,23 @@ func ParseServerSpec(id int64, text string) (ServerSpec, error) {
 			return spec, err
 		}
 	}
-	var role *Role
+	roles := map[Role]bool{} // the ones written out; any address may carry it
 	for _, part := range strings.Split(servers, "|") {
-		address, r, err := parseQuorumAddress(strings.TrimSpace(part))
+		address, role, err := parseQuorumAddress(strings.TrimSpace(part))
 		if err != nil {
 			return spec, err
 		}
-		if role != nil && *role != r {
-			return spec, fmt.Errorf("its addresses have different roles")
+		if role != "" {
+			if spec.Role, err = parseRole(role); err != nil {
+				return spec, err
+			}
+			roles[spec.Role] = true
 		}
-		role = &r
 		spec.Addresses = append(spec.Addresses, address)
 	}
-	spec.Role = *role
+	if len(roles) > 1 {
+		return spec, fmt.Errorf("its addresses have different roles")
+	}
 	slices.SortStableFunc(spec.Addresses, func(a, b QuorumAddress) int { return strings.Compare(a.Host, b.Host) })
 	return spec, nil
 }
@@ -213,33 +217,35 @@ func (s *ServerSpec) parseClient(text string) error {
 	return err
 }
 
-func parseQuorumAddress(text string) (QuorumAddress, Role, error) {
+// parseQuorumAddress reads one address and the text of its role, which is
+// empty when there is none.
+func parseQuorumAddress(text string) (a QuorumAddress, role string, err error) {
 	parts, err := splitAddress(text)
 	if err != nil {
-		return QuorumAddress{}, 0, err
+		return a, "", err
 	}
-	if len(parts) != 3 && len(parts) != 4 {
-		return QuorumAddress{}, 0, fmt.Errorf("%q is not host:quorumPort:electionPort[:role]", text)
+	switch len(parts) {
+	case 3:
+	case 4:
+		if role = parts[3]; role == "" {
+			return a, "", fmt.Errorf("%q has no role behind its last colon", text)
+		}
+	default:
+		return a, "", fmt.Errorf("%q is not host:quorumPort:electionPort[:role]", text)
 	}
-	a := QuorumAddress{Host: parts[0]}
-	if a.Host == "" {
-		return a, 0, fmt.Errorf("%q has no host", text)
+	if a.Host = parts[0]; a.Host == "" {
+		return a, "", fmt.Errorf("%q has no host", text)
 	}
 	if a.QuorumPort, err = parsePort("quorum", parts[1]); err != nil {
-		return a, 0, err
+		return a, "", err
 	}
 	if a.ElectionPort, err = parsePort("election", parts[2]); err != nil {
-		return a, 0, err
+		return a, "", err
 	}
 	if a.QuorumPort == a.ElectionPort {
-		return a, 0, fmt.Errorf("quorum and election port are both %d", a.QuorumPort)
+		return a, "", fmt.Errorf("quorum and election port are both %d", a.QuorumPort)
 	}
-	role := "participant"
-	if len(parts) == 4 {
-		role = parts[3]
-	}
-	r, err := parseRole(role)
-	return a, r, err
+	return a, role, nil
 }
 
 func parseRole(text string) (Role, error) {

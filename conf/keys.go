@@ -2,6 +2,7 @@ package conf
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 )
@@ -101,16 +102,16 @@ type section struct {
 
 func sections() []section {
 	return []section{
-		{"Clients", clientKeys()},
-		{"Sessions and time", sessionKeys()},
-		{"Data", dataKeys()},
-		{"Containers, TTL and quotas", reaperKeys()},
-		{"Access control", authKeys()},
-		{"Throttling", throttleKeys()},
+		{"Clients", clientKeys},
+		{"Sessions and time", sessionKeys},
+		{"Data", dataKeys},
+		{"Containers, TTL and quotas", reaperKeys},
+		{"Access control", authKeys},
+		{"Throttling", throttleKeys},
 		{ensembleSection, quorumKeys()},
 		{"TLS", tlsKeys()},
-		{"Administration and metrics", adminKeys()},
-		{"Quorate's own", nativeKeys()},
+		{"Administration and metrics", slices.Concat(adminKeys, metricsKeys)},
+		{"Quorate's own", nativeKeys},
 		{"Java server internals", javaKeys()},
 	}
 }
@@ -133,8 +134,9 @@ func (k *Key) JavaProperty() string {
 		return propertyPrefix + k.Name
 	case JVM:
 		return k.Name
+	default:
+		return ""
 	}
-	return ""
 }
 
 // Env is the environment variable that sets the key.

@@ -1,60 +1,101 @@
 package conf
 
-func authKeys() []Key {
-	a := func(f func(*Auth) any) func(*Config) any {
-		return func(c *Config) any { return f(&c.Auth) }
-	}
-	keys := []Key{
-		{Name: "skipACL", Default: "no", YesNo: true, field: a(func(a *Auth) any { return &a.SkipACL }),
-			Meaning: "yes: no permission is ever checked."},
-		{Name: "enableEagerACLCheck", Default: "false", field: a(func(a *Auth) any { return &a.EagerACLCheck }),
-			Meaning: "A server of an ensemble checks permissions before it forwards a write."},
-		{Name: "DigestAuthenticationProvider.enabled", Default: "true", field: a(func(a *Auth) any { return &a.DigestEnabled }),
-			Meaning: "Register the scheme digest."},
-		{Name: "DigestAuthenticationProvider.superDigest", Secret: true, field: a(func(a *Auth) any { return &a.SuperDigest }),
-			Meaning: "The digest id that may do everything: super: and the base64 of the hash of super:password."},
-		{Name: "DigestAuthenticationProvider.digestAlg", Default: "SHA1", Choices: digestAlgorithms, field: a(func(a *Auth) any { return &a.DigestAlg }),
-			Meaning: "Hash of the scheme digest; changing it invalidates existing digest ACLs and superDigest."},
-		{Name: "enforce.auth.enabled", Default: "false", field: a(func(a *Auth) any { return &a.EnforceEnabled }),
-			Meaning: "Refuse every request of a connection that is authenticated by none of enforce.auth.schemes."},
-		{Name: "enforce.auth.schemes", field: a(func(a *Auth) any { return &a.EnforceSchemes }),
-			Meaning: "Schemes for enforce.auth.enabled, separated by commas."},
-		{Name: "sessionRequireClientSASLAuth", Default: "false", Use: Kept, field: a(func(a *Auth) any { return &a.RequireClientSASL }),
-			Meaning: "The same as enforce.auth.enabled with the scheme sasl."},
-		{Name: "allowSaslFailedClients", Default: "false", Use: Kept, field: a(func(a *Auth) any { return &a.AllowSASLFailedClients }),
-			Meaning: "A connection whose SASL exchange failed stays, unauthenticated."},
-		{Name: "authProvider.SUFFIX", Use: Kept,
-			Meaning: "Java class of a further authentication provider."},
-		{Name: "X509AuthenticationProvider.superUser", Use: Kept, field: a(func(a *Auth) any { return &a.X509SuperUser }),
-			Meaning: "Certificate subject that may do everything."},
-		{Name: "superUser", Use: Kept, field: scratch[string],
-			Meaning: "SASL id that may do everything."},
-		{Name: "superUser.SUFFIX", Use: Kept,
-			Meaning: "Further such ids."},
-		{Name: "ensembleAuthName", Use: Kept, field: a(func(a *Auth) any { return &a.EnsembleNames }),
-			Meaning: "Ensemble names the scheme ensemble accepts, separated by commas."},
-		{Name: "SASLAuthenticationProvider.superPassword", Secret: true, Use: Kept, field: scratch[string],
-			Meaning: "Password of the SASL user super."},
-		{Name: "letAnySaslUserDoX", Use: Kept, field: scratch[string],
-			Meaning: "ACL id that every SASL user matches."},
-		{Name: "IPAuthenticationProvider.usexforwardedfor", Default: "false", Use: Kept, field: scratch[bool],
-			Meaning: "The administration server takes a client's address from X-Forwarded-For."},
-		{Name: "sasl.serverconfig", Default: "Server", Use: Kept, field: scratch[string],
-			Meaning: "JAAS section of the server."},
-		{Name: "kerberos.removeHostFromPrincipal", Default: "false", Use: Kept, field: scratch[bool],
-			Meaning: "Drop the host of Kerberos principals."},
-		{Name: "kerberos.removeRealmFromPrincipal", Default: "false", Use: Kept, field: scratch[bool],
-			Meaning: "Drop the realm of Kerberos principals."},
-		{Name: "kerberos.canonicalizeHostNames", Default: "false", Use: Kept, field: scratch[bool],
-			Meaning: "Use canonical host names in Kerberos principals."},
-		{Name: "security.auth_to_local", Default: "DEFAULT", Use: Kept, field: scratch[string],
-			Meaning: "Rules from Kerberos principals to names."},
-	}
-	keys = with(keys, func(k *Key) { k.Source = Property })
-	return append(keys, Key{
-		Name: "java.security.auth.login.config", Source: JVM, Use: Kept, field: scratch[string],
-		Meaning: "JAAS file.",
-	})
+var authKeys = append(with([]Key{
+	{
+		Name: "skipACL", Default: "no", YesNo: true, field: authField(func(a *Auth) any { return &a.SkipACL }),
+		Meaning: "yes: no permission is ever checked.",
+	},
+	{
+		Name: "enableEagerACLCheck", Default: "false", field: authField(func(a *Auth) any { return &a.EagerACLCheck }),
+		Meaning: "A server of an ensemble checks permissions before it forwards a write.",
+	},
+	{
+		Name: "DigestAuthenticationProvider.enabled", Default: "true", field: authField(func(a *Auth) any { return &a.DigestEnabled }),
+		Meaning: "Register the scheme digest.",
+	},
+	{
+		Name: "DigestAuthenticationProvider.superDigest", Secret: true, field: authField(func(a *Auth) any { return &a.SuperDigest }),
+		Meaning: "The digest id that may do everything: super: and the base64 of the hash of super:password.",
+	},
+	{
+		Name: "DigestAuthenticationProvider.digestAlg", Default: "SHA1", Choices: digestAlgorithms, field: authField(func(a *Auth) any { return &a.DigestAlg }),
+		Meaning: "Hash of the scheme digest; changing it invalidates existing digest ACLs and superDigest.",
+	},
+	{
+		Name: "enforce.auth.enabled", Default: "false", field: authField(func(a *Auth) any { return &a.EnforceEnabled }),
+		Meaning: "Refuse every request of a connection that is authenticated by none of enforce.auth.schemes.",
+	},
+	{
+		Name: "enforce.auth.schemes", field: authField(func(a *Auth) any { return &a.EnforceSchemes }),
+		Meaning: "Schemes for enforce.auth.enabled, separated by commas.",
+	},
+	{
+		Name: "sessionRequireClientSASLAuth", Default: "false", Use: Kept, field: authField(func(a *Auth) any { return &a.RequireClientSASL }),
+		Meaning: "The same as enforce.auth.enabled with the scheme sasl.",
+	},
+	{
+		Name: "allowSaslFailedClients", Default: "false", Use: Kept, field: authField(func(a *Auth) any { return &a.AllowSASLFailedClients }),
+		Meaning: "A connection whose SASL exchange failed stays, unauthenticated.",
+	},
+	{
+		Name: "authProvider.SUFFIX", Use: Kept,
+		Meaning: "Java class of a further authentication provider.",
+	},
+	{
+		Name: "X509AuthenticationProvider.superUser", Use: Kept, field: authField(func(a *Auth) any { return &a.X509SuperUser }),
+		Meaning: "Certificate subject that may do everything.",
+	},
+	{
+		Name: "superUser", Use: Kept, field: scratch[string],
+		Meaning: "SASL id that may do everything.",
+	},
+	{
+		Name: "superUser.SUFFIX", Use: Kept,
+		Meaning: "Further such ids.",
+	},
+	{
+		Name: "ensembleAuthName", Use: Kept, field: authField(func(a *Auth) any { return &a.EnsembleNames }),
+		Meaning: "Ensemble names the scheme ensemble accepts, separated by commas.",
+	},
+	{
+		Name: "SASLAuthenticationProvider.superPassword", Secret: true, Use: Kept, field: scratch[string],
+		Meaning: "Password of the SASL user super.",
+	},
+	{
+		Name: "letAnySaslUserDoX", Use: Kept, field: scratch[string],
+		Meaning: "ACL id that every SASL user matches.",
+	},
+	{
+		Name: "IPAuthenticationProvider.usexforwardedfor", Default: "false", Use: Kept, field: scratch[bool],
+		Meaning: "The administration server takes a client's address from X-Forwarded-For.",
+	},
+	{
+		Name: "sasl.serverconfig", Default: "Server", Use: Kept, field: scratch[string],
+		Meaning: "JAAS section of the server.",
+	},
+	{
+		Name: "kerberos.removeHostFromPrincipal", Default: "false", Use: Kept, field: scratch[bool],
+		Meaning: "Drop the host of Kerberos principals.",
+	},
+	{
+		Name: "kerberos.removeRealmFromPrincipal", Default: "false", Use: Kept, field: scratch[bool],
+		Meaning: "Drop the realm of Kerberos principals.",
+	},
+	{
+		Name: "kerberos.canonicalizeHostNames", Default: "false", Use: Kept, field: scratch[bool],
+		Meaning: "Use canonical host names in Kerberos principals.",
+	},
+	{
+		Name: "security.auth_to_local", Default: "DEFAULT", Use: Kept, field: scratch[string],
+		Meaning: "Rules from Kerberos principals to names.",
+	},
+}, func(k *Key) { k.Source = Property }), Key{
+	Name: "java.security.auth.login.config", Source: JVM, Use: Kept, field: scratch[string],
+	Meaning: "JAAS file.",
+})
+
+func authField(f func(*Auth) any) func(*Config) any {
+	return func(c *Config) any { return f(&c.Auth) }
 }
 
 // digestAlgorithms are the hashes a Java 17 runtime offers that Go's standard
@@ -69,7 +110,7 @@ var digestAlgorithms = []string{
 func tlsKeys() []Key {
 	var keys []Key
 	for _, side := range []struct{ prefix, of string }{{"ssl.", "client connections"}, {"ssl.quorum.", "connections between servers"}} {
-		for _, k := range tlsSideKeys() {
+		for _, k := range tlsSideKeys {
 			k.Name = side.prefix + k.Name
 			k.Meaning += ", " + side.of + "."
 			keys = append(keys, k)
@@ -91,26 +132,24 @@ func tlsKeys() []Key {
 	return append(keys, with(own, func(k *Key) { k.Use = Kept })...)
 }
 
-func tlsSideKeys() []Key {
-	return []Key{
-		{Name: "keyStore.location", Meaning: "Key store file", field: scratch[string]},
-		{Name: "keyStore.password", Secret: true, Meaning: "Its password", field: scratch[string]},
-		{Name: "keyStore.passwordPath", Meaning: "File with its password", field: scratch[string]},
-		{Name: "keyStore.type", Meaning: "JKS, PEM, PKCS12 or BCFKS; default by file extension", field: scratch[string]},
-		{Name: "trustStore.location", Meaning: "Trust store file", field: scratch[string]},
-		{Name: "trustStore.password", Secret: true, Meaning: "Its password", field: scratch[string]},
-		{Name: "trustStore.passwordPath", Meaning: "File with its password", field: scratch[string]},
-		{Name: "trustStore.type", Meaning: "JKS, PEM, PKCS12 or BCFKS; default by file extension", field: scratch[string]},
-		{Name: "protocol", Default: "TLSv1.3", Meaning: "TLS version", field: scratch[string]},
-		{Name: "enabledProtocols", Meaning: "TLS versions accepted", field: scratch[[]string]},
-		{Name: "ciphersuites", Meaning: "Cipher suites accepted", field: scratch[[]string]},
-		{Name: "context.supplier.class", Meaning: "Java class that makes the TLS context", field: scratch[string]},
-		{Name: "hostnameVerification", Default: "true", Meaning: "Check host names", field: scratch[bool]},
-		{Name: "clientHostnameVerification", Meaning: "Check the client's host name too; default only between servers", field: scratch[bool]},
-		{Name: "allowReverseDnsLookup", Meaning: "Look a peer's name up for that; default only between servers", field: scratch[bool]},
-		{Name: "crl", Default: "false", Meaning: "Check revocation lists", field: scratch[bool]},
-		{Name: "ocsp", Default: "false", Meaning: "Check revocation online", field: scratch[bool]},
-		{Name: "clientAuth", Default: "need", Choices: []string{"need", "want", "none"}, Meaning: "Ask for a client certificate: need, want or none", field: scratch[string]},
-		{Name: "handshakeDetectionTimeoutMillis", Default: "5000", Unit: "ms", Meaning: "Time for the first bytes of a handshake", field: scratch[int]},
-	}
+var tlsSideKeys = []Key{
+	{Name: "keyStore.location", Meaning: "Key store file", field: scratch[string]},
+	{Name: "keyStore.password", Secret: true, Meaning: "Its password", field: scratch[string]},
+	{Name: "keyStore.passwordPath", Meaning: "File with its password", field: scratch[string]},
+	{Name: "keyStore.type", Meaning: "JKS, PEM, PKCS12 or BCFKS; default by file extension", field: scratch[string]},
+	{Name: "trustStore.location", Meaning: "Trust store file", field: scratch[string]},
+	{Name: "trustStore.password", Secret: true, Meaning: "Its password", field: scratch[string]},
+	{Name: "trustStore.passwordPath", Meaning: "File with its password", field: scratch[string]},
+	{Name: "trustStore.type", Meaning: "JKS, PEM, PKCS12 or BCFKS; default by file extension", field: scratch[string]},
+	{Name: "protocol", Default: "TLSv1.3", Meaning: "TLS version", field: scratch[string]},
+	{Name: "enabledProtocols", Meaning: "TLS versions accepted", field: scratch[[]string]},
+	{Name: "ciphersuites", Meaning: "Cipher suites accepted", field: scratch[[]string]},
+	{Name: "context.supplier.class", Meaning: "Java class that makes the TLS context", field: scratch[string]},
+	{Name: "hostnameVerification", Default: "true", Meaning: "Check host names", field: scratch[bool]},
+	{Name: "clientHostnameVerification", Meaning: "Check the client's host name too; default only between servers", field: scratch[bool]},
+	{Name: "allowReverseDnsLookup", Meaning: "Look a peer's name up for that; default only between servers", field: scratch[bool]},
+	{Name: "crl", Default: "false", Meaning: "Check revocation lists", field: scratch[bool]},
+	{Name: "ocsp", Default: "false", Meaning: "Check revocation online", field: scratch[bool]},
+	{Name: "clientAuth", Default: "need", Choices: []string{"need", "want", "none"}, Meaning: "Ask for a client certificate: need, want or none", field: scratch[string]},
+	{Name: "handshakeDetectionTimeoutMillis", Default: "5000", Unit: "ms", Meaning: "Time for the first bytes of a handshake", field: scratch[int]},
 }

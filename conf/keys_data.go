@@ -1,174 +1,167 @@
 package conf
 
-func dataKeys() []Key {
-	return []Key{
-		{
-			Name:    "dataDir",
-			Meaning: "Directory of the tree, and of the file myid. Required in a file; without one ./data.",
-			field:   func(c *Config) any { return &c.DataDir },
-		},
-		{
-			Name:    "dataLogDir",
-			Meaning: "Directory of the transaction log, best on a disk of its own; default dataDir.",
-			field:   func(c *Config) any { return &c.DataLogDir },
-		},
-		{
-			Name: "datadir.autocreate", Source: Property, Default: "true",
-			Meaning: "Create missing data directories.",
-			field:   func(c *Config) any { return &c.DataDirAutocreate },
-		},
-		{
-			Name: "db.autocreate", Source: Property, Default: "true",
-			Meaning: "A server with an empty database may start and vote; when false only if the file initialize lies in dataDir.",
-			field:   func(c *Config) any { return &c.DBAutocreate },
-		},
-		{
-			Name: "preAllocSize", Source: Property, Default: "65536", Unit: "KiB", Min: 0, Max: maxInt32,
-			Meaning: "By how much a log file is padded ahead of its end.",
-			field:   func(c *Config) any { return &c.PreAllocBytes },
-		},
-		{
-			Name: "snapCount", Source: Property, Default: "100000", Unit: "transactions", Min: minInt32, Max: maxInt32, ClampMin: 2,
-			Meaning: "Transactions after which a checkpoint is due at the latest and a new log file begins.",
-			field:   func(c *Config) any { return &c.SnapCount },
-		},
-		{
-			Name: "snapSizeLimitInKb", Source: Property, Default: "4194304", Unit: "KiB",
-			Meaning: "The same by size of the log; 0 or less means no limit.",
-			field:   func(c *Config) any { return &c.SnapSizeLimitBytes },
-		},
-		{
-			Name: "txnLogSizeLimitInKb", Source: Property, Default: "-1", Unit: "KiB",
-			Meaning: "Size at which a log file is full; -1 means no limit.",
-			field:   func(c *Config) any { return &c.TxnLogSizeLimitBytes },
-		},
-		{
-			Name: "commitLogCount", Source: Property, Default: "500", Unit: "transactions", Min: 1, Max: maxInt32,
-			Meaning: "Committed transactions kept in memory for peers that lag a little.",
-			field:   func(c *Config) any { return &c.CommitLogCount },
-		},
-		{
-			Name: "forceSync", Source: Property, Default: "yes", YesNo: true,
-			Meaning: "A write is on disk before it is acknowledged; no loses acknowledged writes with the power. Only no switches it off.",
-			field:   func(c *Config) any { return &c.ForceSync },
-		},
-		{
-			Name: "fsync.warningthresholdms", Source: Property, Default: "1000", Unit: "ms", Min: 0, Max: maxInt32,
-			Meaning: "A sync of the log that takes longer is logged.",
-			field:   func(c *Config) any { return &c.FsyncWarningThreshold },
-		},
-		{
-			Name: "flushDelay", Source: Property, Default: "0", Unit: "ms", Min: 0, Max: maxInt32,
-			Meaning: "How long the log may gather transactions before it syncs; 0 means it syncs whenever the disk is free.",
-			field:   func(c *Config) any { return &c.FlushDelay },
-		},
-		{
-			Name: "maxBatchSize", Source: Property, Default: "1000", Unit: "transactions", Min: 1, Max: maxInt32,
-			Meaning: "Transactions one sync covers at most.",
-			field:   func(c *Config) any { return &c.MaxBatchSize },
-		},
-		{
-			Name: "snapshot.compression.method", Source: Property, Choices: []string{"", "gz", "snappy"},
-			Meaning: "Compression of exported snapshots: gz, snappy, or empty for none.",
-			field:   func(c *Config) any { return &c.SnapshotCompression },
-		},
-		{
-			Name: "snapshot.trust.empty", Source: Property, Default: "false",
-			Meaning: "Accept a data directory that has logs and no snapshot.",
-			field:   func(c *Config) any { return &c.SnapshotTrustEmpty },
-		},
-		{
-			Name: "serializeLastProcessedZxid.enabled", Source: Property, Default: "true",
-			Meaning: "Exported snapshots name the last zxid; older servers skip it.",
-			field:   func(c *Config) any { return &c.SerializeLastProcessedZxid },
-		},
-		{
-			Name: "digest.enabled", Source: Property, Default: "true",
-			Meaning: "Keep a digest of the tree, which replicas compare.",
-			field:   func(c *Config) any { return &c.DigestEnabled },
-		},
-		{
-			Name: "autopurge.snapRetainCount", Default: "3", Unit: "snapshots", Min: minInt32, Max: maxInt32, ClampMin: 3,
-			Meaning: "Old snapshots kept, at least 3.",
-			field:   func(c *Config) any { return &c.AutopurgeSnapRetainCount },
-		},
-		{
-			Name: "autopurge.purgeInterval", Default: "0", Unit: "h",
-			Meaning: "How often old snapshots are removed; 0 or less never. Log files behind the checkpoint are removed whatever it says: see quorate.log.retainBytes.",
-			field:   func(c *Config) any { return &c.AutopurgeInterval },
-		},
-	}
+var dataKeys = []Key{
+	{
+		Name:    "dataDir",
+		Meaning: "Directory of the tree, and of the file myid. Required in a file; without one ./data.",
+		field:   func(c *Config) any { return &c.DataDir },
+	},
+	{
+		Name:    "dataLogDir",
+		Meaning: "Directory of the transaction log, best on a disk of its own; default dataDir.",
+		field:   func(c *Config) any { return &c.DataLogDir },
+	},
+	{
+		Name: "datadir.autocreate", Source: Property, Default: "true",
+		Meaning: "Create missing data directories.",
+		field:   func(c *Config) any { return &c.DataDirAutocreate },
+	},
+	{
+		Name: "db.autocreate", Source: Property, Default: "true",
+		Meaning: "A server with an empty database may start and vote; when false only if the file initialize lies in dataDir.",
+		field:   func(c *Config) any { return &c.DBAutocreate },
+	},
+	{
+		Name: "preAllocSize", Source: Property, Default: "65536", Unit: "KiB", Min: 0, Max: maxInt32,
+		Meaning: "By how much a log file is padded ahead of its end.",
+		field:   func(c *Config) any { return &c.PreAllocBytes },
+	},
+	{
+		Name: "snapCount", Source: Property, Default: "100000", Unit: "transactions", Min: minInt32, Max: maxInt32, ClampMin: 2,
+		Meaning: "Transactions after which a checkpoint is due at the latest and a new log file begins.",
+		field:   func(c *Config) any { return &c.SnapCount },
+	},
+	{
+		Name: "snapSizeLimitInKb", Source: Property, Default: "4194304", Unit: "KiB",
+		Meaning: "The same by size of the log; 0 or less means no limit.",
+		field:   func(c *Config) any { return &c.SnapSizeLimitBytes },
+	},
+	{
+		Name: "txnLogSizeLimitInKb", Source: Property, Default: "-1", Unit: "KiB",
+		Meaning: "Size at which a log file is full; -1 means no limit.",
+		field:   func(c *Config) any { return &c.TxnLogSizeLimitBytes },
+	},
+	{
+		Name: "commitLogCount", Source: Property, Default: "500", Unit: "transactions", Min: 1, Max: maxInt32,
+		Meaning: "Committed transactions kept in memory for peers that lag a little.",
+		field:   func(c *Config) any { return &c.CommitLogCount },
+	},
+	{
+		Name: "forceSync", Source: Property, Default: "yes", YesNo: true,
+		Meaning: "A write is on disk before it is acknowledged; no loses acknowledged writes with the power. Only no switches it off.",
+		field:   func(c *Config) any { return &c.ForceSync },
+	},
+	{
+		Name: "fsync.warningthresholdms", Source: Property, Default: "1000", Unit: "ms", Min: 0, Max: maxInt32,
+		Meaning: "A sync of the log that takes longer is logged.",
+		field:   func(c *Config) any { return &c.FsyncWarningThreshold },
+	},
+	{
+		Name: "flushDelay", Source: Property, Default: "0", Unit: "ms", Min: 0, Max: maxInt32,
+		Meaning: "How long the log may gather transactions before it syncs; 0 means it syncs whenever the disk is free.",
+		field:   func(c *Config) any { return &c.FlushDelay },
+	},
+	{
+		Name: "maxBatchSize", Source: Property, Default: "1000", Unit: "transactions", Min: 1, Max: maxInt32,
+		Meaning: "Transactions one sync covers at most.",
+		field:   func(c *Config) any { return &c.MaxBatchSize },
+	},
+	{
+		Name: "snapshot.compression.method", Source: Property, Choices: []string{"", "gz", "snappy"},
+		Meaning: "Compression of exported snapshots: gz, snappy, or empty for none.",
+		field:   func(c *Config) any { return &c.SnapshotCompression },
+	},
+	{
+		Name: "snapshot.trust.empty", Source: Property, Default: "false",
+		Meaning: "Accept a data directory that has logs and no snapshot.",
+		field:   func(c *Config) any { return &c.SnapshotTrustEmpty },
+	},
+	{
+		Name: "serializeLastProcessedZxid.enabled", Source: Property, Default: "true",
+		Meaning: "Exported snapshots name the last zxid; older servers skip it.",
+		field:   func(c *Config) any { return &c.SerializeLastProcessedZxid },
+	},
+	{
+		Name: "digest.enabled", Source: Property, Default: "true",
+		Meaning: "Keep a digest of the tree, which replicas compare.",
+		field:   func(c *Config) any { return &c.DigestEnabled },
+	},
+	{
+		Name: "autopurge.snapRetainCount", Default: "3", Unit: "snapshots", Min: minInt32, Max: maxInt32, ClampMin: 3,
+		Meaning: "Old snapshots kept, at least 3.",
+		field:   func(c *Config) any { return &c.AutopurgeSnapRetainCount },
+	},
+	{
+		Name: "autopurge.purgeInterval", Default: "0", Unit: "h",
+		Meaning: "How often old snapshots are removed; 0 or less never. Log files behind the checkpoint are removed whatever it says: see quorate.log.retainBytes.",
+		field:   func(c *Config) any { return &c.AutopurgeInterval },
+	},
 }
 
-func reaperKeys() []Key {
-	return []Key{
-		{
-			Name: "znode.container.checkIntervalMs", Source: JVM, Default: "60000", Unit: "ms", Min: 1, Max: maxInt32,
-			Meaning: "Time between two searches for empty containers and expired znodes.",
-			field:   func(c *Config) any { return &c.Container.CheckInterval },
-		},
-		{
-			Name: "znode.container.maxPerMinute", Source: JVM, Default: "10000", Unit: "znodes", Min: 1, Max: maxInt32,
-			Meaning: "Znodes removed in a minute at most.",
-			field:   func(c *Config) any { return &c.Container.MaxPerMinute },
-		},
-		{
-			Name: "znode.container.maxNeverUsedIntervalMs", Source: JVM, Default: "0", Unit: "ms", Min: 0, Max: maxInt32,
-			Meaning: "Age at which a container that never had a child is removed; 0 never.",
-			field:   func(c *Config) any { return &c.Container.MaxNeverUsedInterval },
-		},
-		{
-			Name: "extendedTypesEnabled", Source: Property, Default: "false",
-			Meaning: "Allow TTL znodes. Server ids must then be below 255.",
-			field:   func(c *Config) any { return &c.ExtendedTypesEnabled },
-		},
-		{
-			Name: "emulate353TTLNodes", Source: Property, Default: "false", Use: Kept,
-			Meaning: "Read the TTL encoding of ZooKeeper 3.5.3.",
-			field:   func(c *Config) any { return &c.Emulate353TTLNodes },
-		},
-		{
-			Name: "enforceQuota", Source: Property, Default: "false",
-			Meaning: "Refuse what would exceed a hard quota.",
-			field:   func(c *Config) any { return &c.EnforceQuota },
-		},
-	}
+var reaperKeys = []Key{
+	{
+		Name: "znode.container.checkIntervalMs", Source: JVM, Default: "60000", Unit: "ms", Min: 1, Max: maxInt32,
+		Meaning: "Time between two searches for empty containers and expired znodes.",
+		field:   func(c *Config) any { return &c.Container.CheckInterval },
+	},
+	{
+		Name: "znode.container.maxPerMinute", Source: JVM, Default: "10000", Unit: "znodes", Min: 1, Max: maxInt32,
+		Meaning: "Znodes removed in a minute at most.",
+		field:   func(c *Config) any { return &c.Container.MaxPerMinute },
+	},
+	{
+		Name: "znode.container.maxNeverUsedIntervalMs", Source: JVM, Default: "0", Unit: "ms", Min: 0, Max: maxInt32,
+		Meaning: "Age at which a container that never had a child is removed; 0 never.",
+		field:   func(c *Config) any { return &c.Container.MaxNeverUsedInterval },
+	},
+	{
+		Name: "extendedTypesEnabled", Source: Property, Default: "false",
+		Meaning: "Allow TTL znodes. Server ids must then be below 255.",
+		field:   func(c *Config) any { return &c.ExtendedTypesEnabled },
+	},
+	{
+		Name: "emulate353TTLNodes", Source: Property, Default: "false", Use: Kept,
+		Meaning: "Read the TTL encoding of ZooKeeper 3.5.3.",
+		field:   func(c *Config) any { return &c.Emulate353TTLNodes },
+	},
+	{
+		Name: "enforceQuota", Source: Property, Default: "false",
+		Meaning: "Refuse what would exceed a hard quota.",
+		field:   func(c *Config) any { return &c.EnforceQuota },
+	},
 }
 
-func nativeKeys() []Key {
-	keys := []Key{
-		{
-			Name: "quorate.tree.budgetBytes", Unit: "bytes", Min: 0, Max: maxInt64,
-			Meaning: "Memory for the tree; what does not fit is read back from disk when it is needed. Default half of the machine's memory, or of the control group's limit.",
-			field:   func(c *Config) any { return &c.Tree.BudgetBytes },
-		},
-		{
-			Name: "quorate.oversizedRequestBytesMax", Default: "64m", Unit: "bytes", Min: 0, Max: maxInt32,
-			Meaning: "A request longer than jute.maxbuffer and up to this is skipped and refused while its connection lives on; a longer one costs the connection. 0 is ZooKeeper's behaviour.",
-			field:   func(c *Config) any { return &c.OversizedRequestBytesMax },
-		},
-		{
-			Name: "quorate.checkpoint.intervalSeconds", Default: "60", Unit: "s", Min: 0, Max: maxInt32,
-			Meaning: "Longest time between two checkpoints while there are changes; 0 means no limit. Shorter means quicker restarts and more writing.",
-			field:   func(c *Config) any { return &c.Checkpoint.Interval },
-		},
-		{
-			Name: "quorate.checkpoint.dirtyBytes", Default: "256m", Unit: "bytes", Min: 0, Max: maxInt64,
-			Meaning: "Changed bytes in memory that start a checkpoint; 0 means no limit.",
-			field:   func(c *Config) any { return &c.Checkpoint.DirtyBytes },
-		},
-		{
-			Name: "quorate.log.retainBytes", Default: "256m", Unit: "bytes", Min: -1, Max: maxInt64,
-			Meaning: "Log kept behind the checkpoint for peers that lag; 0 keeps only what a restart needs, -1 keeps everything.",
-			field:   func(c *Config) any { return &c.Log.RetainBytes },
-		},
-		{
-			Name: "quorate.logLevel", Default: "info", Choices: []string{"debug", "info", "warn", "error"},
-			Meaning: "Least severe level that is logged.",
-			field:   func(c *Config) any { return &c.LogLevel },
-		},
-	}
-	return with(keys, func(k *Key) { k.Source = Native })
-}
+var nativeKeys = with([]Key{
+	{
+		Name: "quorate.tree.budgetBytes", Unit: "bytes", Min: 0, Max: maxInt64,
+		Meaning: "Memory for the tree; what does not fit is read back from disk when it is needed. Default half of the machine's memory, or of the control group's limit.",
+		field:   func(c *Config) any { return &c.Tree.BudgetBytes },
+	},
+	{
+		Name: "quorate.oversizedRequestBytesMax", Default: "64m", Unit: "bytes", Min: 0, Max: maxInt32,
+		Meaning: "A request longer than jute.maxbuffer and up to this is skipped and refused while its connection lives on; a longer one costs the connection. 0 is ZooKeeper's behaviour.",
+		field:   func(c *Config) any { return &c.OversizedRequestBytesMax },
+	},
+	{
+		Name: "quorate.checkpoint.intervalSeconds", Default: "60", Unit: "s", Min: 0, Max: maxInt32,
+		Meaning: "Longest time between two checkpoints while there are changes; 0 means no limit. Shorter means quicker restarts and more writing.",
+		field:   func(c *Config) any { return &c.Checkpoint.Interval },
+	},
+	{
+		Name: "quorate.checkpoint.dirtyBytes", Default: "256m", Unit: "bytes", Min: 0, Max: maxInt64,
+		Meaning: "Changed bytes in memory that start a checkpoint; 0 means no limit.",
+		field:   func(c *Config) any { return &c.Checkpoint.DirtyBytes },
+	},
+	{
+		Name: "quorate.log.retainBytes", Default: "256m", Unit: "bytes", Min: -1, Max: maxInt64,
+		Meaning: "Log kept behind the checkpoint for peers that lag; 0 keeps only what a restart needs, -1 keeps everything.",
+		field:   func(c *Config) any { return &c.Log.RetainBytes },
+	},
+	{
+		Name: "quorate.logLevel", Default: "info", Choices: []string{"debug", "info", "warn", "error"},
+		Meaning: "Least severe level that is logged.",
+		field:   func(c *Config) any { return &c.LogLevel },
+	},
+}, func(k *Key) { k.Source = Native })
 
 const maxInt64 = 1<<63 - 1

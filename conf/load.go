@@ -80,7 +80,7 @@ func (l *loader) load(path string, env, sets []string) (*Config, []Warning, erro
 	l.assignAll()
 	l.deriveDefaults()
 	l.loadEnsemble()
-	l.faults = append(l.faults, l.config.check(&l.warnings)...)
+	l.check()
 	l.warnUnserved()
 	if err := l.faults.err(); err != nil {
 		return nil, l.warnings.sorted(), err
@@ -253,8 +253,28 @@ func (l *loader) unknown(name, value string, origin Origin) {
 	}
 }
 
+// check adds what Validate finds, except about keys whose text is a fault
+// already: the value checked there is not the operator's.
+func (l *loader) check() {
+	faulty := map[string]bool{}
+	for _, f := range l.faults {
+		faulty[f.Key] = f.Key != ""
+	}
+	var ws warnings
+	for _, f := range l.config.check(&ws) {
+		if !faulty[f.Key] {
+			l.faults = append(l.faults, f)
+		}
+	}
+	for _, w := range ws {
+		if !faulty[w.Key] {
+			l.warnings = append(l.warnings, w)
+		}
+	}
+}
+
 // assignAll reads every setting but the families into the Config. The value
-// is viper's, the place ours.
+// is viper's, the place ours. A faulty text leaves the default.
 func (l *loader) assignAll() {
 	for i := range l.table.all {
 		name := l.table.all[i].Name
@@ -263,8 +283,14 @@ func (l *loader) assignAll() {
 			continue
 		}
 		s.text = l.viper.GetString(name)
-		if err := s.assign(l.config, &l.warnings); err != nil {
-			l.faults.add(s.origin, s.name, "%s", err)
+		err := s.assign(l.config, &l.warnings)
+		if err == nil {
+			continue
+		}
+		l.faults.add(s.origin, s.name, "%s", err)
+		if s.key.Default != "" {
+			s.text = s.key.Default
+			_ = s.assign(l.config, &l.warnings) // defaults are valid, by test
 		}
 	}
 }

@@ -79,3 +79,157 @@ func TestLaterLayersWin(t *testing.T) {
 		}
 	}
 }
+
+func TestPairsMustHaveTheRightForm(t *testing.T) {
+	_, _, err := Load("", nil, []string{"tickTime", "=3", "tickTime=2000"})
+	e := ErrorOf(err)
+	if e == nil || len(e.Faults) != 2 {
+		t.Fatalf("error %v, want two faults", err)
+	}
+	if got := e.Faults[0].String(); got != "--set tickTime: must have the form key=value" {
+		t.Errorf("fault %q", got)
+	}
+}
+
+func TestSecretsStayOutOfMessages(t *testing.T) {
+	pair := "DigestAuthenticationProvider.superDigest=super:topsecret"
+	_, ws, err := Load("", []string{"QUORATE_SSL_KEYSTORE_PASSWORD=topsecret"}, []string{pair, "tickTime=0"})
+	if err == nil {
+		t.Fatal("tickTime=0 was accepted")
+	}
+	if all := err.Error() + warningText(ws); strings.Contains(all, "topsecret") {
+		t.Error(all)
+	}
+}
+
+func TestUnknownVariablesAreWarnedAboutAndForeignOnesAreNot(t *testing.T) {
+	env := []string{
+		"QUORATE_TICKTIMES=1", "PATH=/bin", "QUORATE_INTEROP=required",
+		// what Kubernetes sets for services called quorate and quorate-server
+		"QUORATE_SERVICE_HOST=10.0.0.1", "QUORATE_PORT=tcp://10.0.0.1:2181", "QUORATE_SERVER_PORT=tcp://10.0.0.1:2181",
+	}
+	_, ws, err := Load("", env, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(ws) != 1 || ws[0].Origin.Env != "QUORATE_TICKTIMES" {
+		t.Errorf("warnings: %v", ws)
+	}
+}
+
+func TestVariablesSetMembers(t *testing.T) {
+	env := []string{
+		"QUORATE_SERVER_1=a:1:2;3", "QUORATE_SERVER_2=b:1:2;3", "QUORATE_GROUP_1=1:2", "QUORATE_WEIGHT_1=5",
+		"QUORATE_AUTHPROVIDER_1=org.apache.zookeeper.server.auth.SASLAuthenticationProvider",
+	}
+	c, _ := mustLoad(t, "dataDir=$DIR\ninitLimit=1\nsyncLimit=1\n", append(env, "QUORATE_DATADIR=testdata/data1"), nil)
+	if got := c.Quorum.MembershipText(); got != "server.1=a:1:2:participant;0.0.0.0:3\nserver.2=b:1:2:participant;0.0.0.0:3\ngroup.1=1:2\nweight.1=5\nversion=0" {
+		t.Errorf("members:\n%s", got)
+	}
+	if !c.Distributed() || c.Auth.Providers["1"] == "" {
+		t.Errorf("distributed %v, providers %v", c.Distributed(), c.Auth.Providers)
+	}
+}
+
+func TestSASLRequirementIsASchemeWithAProvider(t *testing.T) {
+	sets := []string{"sessionRequireClientSASLAuth=true"}
+	if _, _, err := Load("", nil, sets); err == nil || !strings.Contains(err.Error(), `"sasl" has no provider`) {
+		t.Errorf("error %v", err)
+	}
+	sets = append(sets, "authProvider.x=org.apache.zookeeper.server.auth.SASLAuthenticationProvider")
+	if _, _, err := Load("", nil, sets); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestObserverPropertyBeatsOwnKey(t *testing.T) {
+	for _, tc := range []struct {
+		sets []string
+		want bool
+	}{
+		{nil, true},
+		{[]string{"syncEnabled=false"}, false},
+		{[]string{"syncEnabled=false", "observer.syncEnabled=true"}, true},
+		{[]string{"observer.syncEnabled=false"}, false},
+	} {
+		c, _, err := Load("", nil, tc.sets)
+		if err != nil || c.Quorum.ObserverSyncEnabled != tc.want {
+			t.Errorf("%v: %v, error %v", tc.sets, c, err)
+		}
+	}
+}
+
+func TestValidateReportsEverythingSetByHand(t *testing.T) {
+	c := Default()
+	c.TickTime, c.DataDir, c.MaxCnxns, c.MinSessionTimeout = 0, "", -1, time.Hour
+	e := ErrorOf(c.Validate())
+	if e == nil {
+		t.Fatal("accepted")
+	}
+	for _, key := range []string{"tickTime", "dataDir", "maxCnxns", "minSessionTimeout"} {
+		if !strings.Contains(e.Error(), key+": ") && !strings.Contains(e.Error(), key+" ") {
+			t.Errorf("nothing about %s in %v", key, e)
+		}
+	}
+}
+
+func TestFourLetterWordAllowed(t *testing.T) {
+	c := &Config{}
+	for word, want := range map[string]bool{"srvr": true, "ruok": false, "isro": false} {
+		if got := c.FourLetterWordAllowed(word); got != want {
+			t.Errorf("empty whitelist, %s: %v", word, got)
+		}
+	}
+	c.ReadOnlyMode, c.FourLetterWords = true, []string{"ruok"}
+	for word, want := range map[string]bool{"srvr": true, "ruok": true, "isro": true, "RUOK": false, "mntr": false} {
+		if got := c.FourLetterWordAllowed(word); got != want {
+			t.Errorf("whitelist of ruok in read-only mode, %s: %v", word, got)
+		}
+	}
+	c.FourLetterWords = []string{"*"}
+	if !c.FourLetterWordAllowed("mntr") {
+		t.Error("* does not allow mntr")
+	}
+}
+
+func TestOutstandingLimitIsSharedInAnEnsemble(t *testing.T) {
+	c := Default()
+	if got := c.OutstandingLimit(); got != 1000 {
+		t.Errorf("standalone: %d", got)
+	}
+	c.Quorum.Servers = make([]ServerSpec, 5)
+	if got := c.OutstandingLimit(); got != 250 {
+		t.Errorf("five voters: %d", got)
+	}
+}
+
+// FuzzLoad feeds whole files, a variable and a pair; nothing may panic, and
+// what is accepted must be valid.
+func FuzzLoad(f *testing.F) {
+	for _, kind := range []string{"good", "bad"} {
+		paths, _ := filepath.Glob(filepath.Join("testdata", kind, "*.cfg"))
+		for _, path := range paths {
+			text, err := os.ReadFile(path)
+			if err != nil {
+				f.Fatal(err)
+			}
+			f.Add(text, "QUORATE_SERVER_1=a:1:2", "snapCount=5")
+		}
+	}
+	f.Fuzz(func(t *testing.T, text []byte, variable, pair string) {
+		// Every path gives the same text: the main file, the dynamic file and
+		// myid alike.
+		l := newLoader(func(string) ([]byte, error) { return text, nil })
+		c, _, err := l.load("fuzz.cfg", []string{variable}, []string{pair})
+		if err != nil {
+			if e := ErrorOf(err); e == nil || len(e.Faults) == 0 {
+				t.Fatalf("error %#v lists no fault", err)
+			}
+			return
+		}
+		if err := c.Validate(); err != nil {
+			t.Errorf("loaded, yet %v", err)
+		}
+		_ = c.Text(Running{})
+	})
+}

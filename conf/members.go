@@ -178,6 +178,9 @@ func (l *loader) myIDFault(path string, cause error, text string) {
 func (l *loader) takeClientPort() {
 	c := l.config
 	self := c.Quorum.Self()
+	if len(c.Quorum.Servers) == 1 && !c.Quorum.HasMyID {
+		self = &c.Quorum.Servers[0] // who else
+	}
 	if self == nil || self.ClientPort == 0 {
 		return
 	}

@@ -104,9 +104,11 @@ func (r *lineReader) next() (logicalLine, bool) {
 		if len(text) > 0 && (text[0] == '#' || text[0] == '!') {
 			continue
 		}
-		line := logicalLine{number: r.number, text: r.joined(text)}
-		if len(line.text) > 0 {
-			return line, true
+		if string(text) == `\` && len(r.rest) > 0 {
+			continue // continues nothing: to Java the next line is a new one
+		}
+		if number := r.number; len(text) > 0 {
+			return logicalLine{number: number, text: r.joined(text)}, true
 		}
 	}
 	return logicalLine{}, false
@@ -195,7 +197,7 @@ func unescape(raw []byte) (string, error) {
 		}
 		i++
 		if i == len(raw) {
-			break // a lone backslash at the end of the file
+			break // a backslash at the end of the file
 		}
 		if raw[i] != 'u' {
 			units = append(units, uint16(escapedByte(raw[i])))
