@@ -1,0 +1,207 @@
+package txnlog
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+)
+
+// recover fills files and last from the directory, and mends what a crash left unfinished.
+func (l *Log) recover() error {
+	files, err := listFiles(l.o.FS, l.o.Dir)
+	if err != nil {
+		return err
+	}
+	for len(files) > 0 {
+		newest := &files[len(files)-1]
+		last, err := l.recoverNewest(newest)
+		if err != nil {
+			return err
+		}
+		if last != 0 {
+			l.last = last
+			break
+		}
+		if err := l.remove(newest.Name); err != nil {
+			return fmt.Errorf("remove a log file without entries: %w", err)
+		}
+		files = files[:len(files)-1]
+	}
+	l.files, err = l.checkOlder(files)
+	return err
+}
+
+// listFiles returns the files under a log's name, by zxid. Their sizes are not yet known.
+func listFiles(fsys FS, dir string) ([]FileInfo, error) {
+	names, err := fsys.List(dir)
+	if err != nil {
+		return nil, fmt.Errorf("list the directory of the transaction log: %w", err)
+	}
+	var files []FileInfo
+	for _, name := range names {
+		if zxid, ok := parseFileName(name); ok {
+			files = append(files, FileInfo{Name: name, FirstZxid: zxid})
+		}
+	}
+	slices.SortFunc(files, func(a, b FileInfo) int {
+		if a.FirstZxid < b.FirstZxid {
+			return -1
+		}
+		return 1
+	})
+	return files, nil
+}
+
+func (l *Log) remove(name string) error {
+	if err := l.o.FS.Remove(l.path(name)); err != nil {
+		return err
+	}
+	return l.o.FS.SyncDir(l.o.Dir)
+}
+
+// recoverNewest reads the newest file to its end, cuts a torn tail and returns the last zxid, 0 when the file has no
+// entry.
+func (l *Log) recoverNewest(info *FileInfo) (last int64, err error) {
+	f, err := l.o.FS.Open(l.path(info.Name), true)
+	if err != nil {
+		return 0, fmt.Errorf("open the newest log file: %w", err)
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	size, err := f.Size()
+	if err != nil {
+		return 0, err
+	}
+	if blank, err := neverWritten(f, size); blank || err != nil {
+		return 0, err
+	}
+	end, last, err := l.findEnd(info, size)
+	if err != nil || last == 0 {
+		return 0, err
+	}
+	info.Bytes, info.whole = end, true
+	return last, l.sealUnlessSealed(f, end, size)
+}
+
+// neverWritten reports whether a file has not even a whole header: it was created and the crash came before its first
+// sync.
+func neverWritten(f File, size int64) (bool, error) {
+	head := make([]byte, fileHeaderLen)
+	if _, err := f.ReadAt(head, 0); err != nil && !errors.Is(err, io.EOF) {
+		return false, err
+	}
+	whole := appendFileHeader(nil)
+	for i, c := range head {
+		if c != 0 && c != whole[i] {
+			return false, nil
+		}
+	}
+	if size >= fileHeaderLen && slices.Equal(head, whole) {
+		return false, nil
+	}
+	last, err := lastNonZero(f, 0, size)
+	return last < fileHeaderLen, err
+}
+
+// findEnd returns where the entries of a file end and the zxid of the last, 0 when there is none.
+func (l *Log) findEnd(info *FileInfo, size int64) (end, last int64, err error) {
+	s, err := openScanner(l.o.FS, l.path(info.Name), size, l.o.EntryBytesMax, nil)
+	if err != nil {
+		return 0, 0, err
+	}
+	defer func() { err = errors.Join(err, s.close()) }()
+	for {
+		at := s.off
+		payload, bad, err := s.next()
+		if err != nil {
+			return 0, 0, err
+		}
+		if bad != nil {
+			return s.off, last, s.judge(bad, last)
+		}
+		if err := checkFirst(info, s.name, at, payload); err != nil {
+			return 0, 0, err
+		}
+		last = max(last, payloadZxid(payload))
+	}
+}
+
+// judge returns nil when the damage is the end of the log or a torn tail.
+func (s *scanner) judge(bad *damaged, last int64) error {
+	v, err := s.examine(bad, last)
+	if err == nil && v == corrupt {
+		err = &CorruptError{File: s.name, Offset: bad.off, Why: bad.why.Error()}
+	}
+	return err
+}
+
+// checkFirst makes sure that a file begins with the entry that it is named after.
+func checkFirst(info *FileInfo, path string, off int64, payload []byte) error {
+	if zxid := payloadZxid(payload); off == fileHeaderLen && zxid != info.FirstZxid {
+		return &CorruptError{File: path, Offset: off, Why: fmt.Sprintf("the first entry has zxid %#x, not the one in the name", zxid)}
+	}
+	return nil
+}
+
+// sealUnlessSealed leaves a file alone that was closed in good order.
+func (l *Log) sealUnlessSealed(f File, end, size int64) error {
+	if size == end+markLen {
+		b, err := readUpTo(f, end, size)
+		if err != nil {
+			return err
+		}
+		if m, ok := parseMark(b, end); ok && m.synced == end {
+			return nil
+		}
+	}
+	// A process that died may have left these bytes in the page cache alone: durable first, then called so.
+	if err := f.Sync(); err != nil {
+		return fmt.Errorf("sync the newest log file: %w", err)
+	}
+	if err := seal(f, end); err != nil {
+		return fmt.Errorf("cut the newest log file at its end: %w", err)
+	}
+	return nil
+}
+
+// checkOlder looks at the beginning of each file but the newest. Files of no bytes hold nothing and are removed.
+func (l *Log) checkOlder(files []FileInfo) ([]FileInfo, error) {
+	var kept []FileInfo
+	for i := range files {
+		if i+1 < len(files) {
+			if err := l.checkBeginning(&files[i]); err != nil {
+				return nil, err
+			}
+		}
+		if files[i].Bytes == 0 {
+			if err := l.remove(files[i].Name); err != nil {
+				return nil, fmt.Errorf("remove an empty log file: %w", err)
+			}
+			continue
+		}
+		kept = append(kept, files[i])
+	}
+	return kept, nil
+}
+
+// checkBeginning checks header and first entry and sets the size.
+func (l *Log) checkBeginning(info *FileInfo) (err error) {
+	f, err := l.o.FS.Open(l.path(info.Name), false)
+	if err != nil {
+		return err
+	}
+	info.Bytes, err = f.Size()
+	if err := errors.Join(err, f.Close()); err != nil || info.Bytes == 0 {
+		return err
+	}
+	s, err := openScanner(l.o.FS, l.path(info.Name), info.Bytes, l.o.EntryBytesMax, make([]byte, 0, growBytes))
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.close()) }()
+	payload, bad, err := s.next()
+	if bad != nil || err != nil {
+		return err // a damaged entry is the business of who reads it
+	}
+	return checkFirst(info, s.name, fileHeaderLen, payload)
+}

@@ -1,0 +1,155 @@
+package txnlog
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/quorate/quorate/zab"
+)
+
+// Truncate drops every entry after zxid, durably; the next Append starts a new file. It is the leader's TRUNC. Dropping
+// everything is allowed when zxid is right before the first entry; an older zxid is refused with ErrMissing and
+// nothing is changed. Iterators that are open end with ErrTruncated.
+func (l *Log) Truncate(zxid int64) error {
+	l.writer.Lock()
+	defer l.writer.Unlock()
+	l.removal.Lock()
+	defer l.removal.Unlock()
+	if err := l.Err(); err != nil {
+		return err
+	}
+	if zxid >= l.LastZxid() {
+		return nil
+	}
+	if l.active.f != nil {
+		if err := l.finishActive(); err != nil {
+			return l.fail(fmt.Errorf("truncate the transaction log: %w", err))
+		}
+	}
+	cut, err := l.findCut(zxid)
+	if err != nil {
+		return err
+	}
+	if err := l.cutAt(cut); err != nil {
+		return l.fail(fmt.Errorf("truncate the transaction log: %w", err))
+	}
+	l.skip = 0
+	return nil
+}
+
+// cut is where a log is to end: the first keep files stay, the last of them up to byte end, behind the entry last.
+type cut struct {
+	keep      int
+	end, last int64
+}
+
+func (l *Log) findCut(zxid int64) (cut, error) {
+	files := l.Files()
+	c := cut{}
+	for c.keep < len(files) && files[c.keep].FirstZxid <= zxid {
+		c.keep++
+	}
+	if c.keep == 0 {
+		if zab.Follows(zxid, files[0].FirstZxid) {
+			return c, nil
+		}
+		return c, &CorruptError{
+			File: l.path(files[0].Name), missing: true,
+			Why: fmt.Sprintf("cannot truncate to zxid %#x: the log begins at %#x", zxid, files[0].FirstZxid),
+		}
+	}
+	err := l.findCutIn(&files[c.keep-1], zxid, &c)
+	return c, err
+}
+
+// findCutIn looks for the first entry above zxid in the file in which it must be, if it is not in the next.
+func (l *Log) findCutIn(info *FileInfo, zxid int64, c *cut) (err error) {
+	s, err := openScanner(l.o.FS, l.path(info.Name), info.Bytes, l.o.EntryBytesMax, nil)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.close()) }()
+	for {
+		c.end = s.off
+		payload, bad, err := s.next()
+		if err != nil {
+			return err
+		}
+		if bad != nil {
+			return s.judge(bad, c.last)
+		}
+		if payloadZxid(payload) > zxid {
+			return nil
+		}
+		c.last = max(c.last, payloadZxid(payload))
+	}
+}
+
+// cutAt removes the newest file first and makes each removal durable before the next: a crash in between leaves a
+// longer log, never one with a hole.
+func (l *Log) cutAt(c cut) error {
+	files := l.Files()
+	l.mu.Lock()
+	l.truncGen++
+	l.mu.Unlock()
+	for i := len(files) - 1; i >= c.keep; i-- {
+		if err := l.remove(files[i].Name); err != nil {
+			return err
+		}
+	}
+	files = files[:c.keep]
+	if c.keep > 0 {
+		if err := l.sealAt(files[c.keep-1].Name, c.end); err != nil {
+			return err
+		}
+		files[c.keep-1].Bytes, files[c.keep-1].whole = c.end, true
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.files, l.last = files, c.last
+	return nil
+}
+
+func (l *Log) sealAt(name string, end int64) error {
+	f, err := l.o.FS.Open(l.path(name), true)
+	if err != nil {
+		return err
+	}
+	return errors.Join(seal(f, end), f.Close())
+}
+
+// Purge removes whole files, oldest first, that hold only entries below keepFrom, as long as those that are left of
+// them take more than keepBytes. The file with keepFrom and the newest one always stay. It returns the names removed;
+// with an error too, and then the log goes on as well as before.
+func (l *Log) Purge(keepFrom, keepBytes int64) (removed []string, err error) {
+	l.removal.Lock()
+	defer l.removal.Unlock()
+	if err := l.Err(); err != nil {
+		return nil, err
+	}
+	for _, f := range purgeable(l.Files(), keepFrom, keepBytes) {
+		// Durable one by one, so that a crash cannot bring back an older file without a newer one.
+		if err := l.remove(f.Name); err != nil {
+			return removed, fmt.Errorf("purge the transaction log: %w", err)
+		}
+		l.mu.Lock()
+		l.files = l.files[1:]
+		l.mu.Unlock()
+		removed = append(removed, f.Name)
+	}
+	return removed, nil
+}
+
+func purgeable(files []FileInfo, keepFrom, keepBytes int64) []FileInfo {
+	old := 0
+	for old+1 < len(files) && files[old+1].FirstZxid <= keepFrom {
+		old++
+	}
+	left := sizeOf(files[:old])
+	n := 0
+	for n < old && left > keepBytes {
+		left -= files[n].Bytes
+		n++
+	}
+	return files[:n]
+}
