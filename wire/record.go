@@ -151,8 +151,17 @@ type ACL struct {
 const aclBytesMin = 12
 
 // ACLVector is an encoded vector<ACL>, count included. Keeping the bytes lets
-// the common lists be recognised without decoding them.
+// the common lists be recognised without decoding them. Null comes in as the
+// four bytes of its count; nil stands for it as well.
 type ACLVector []byte
+
+// appendTo appends the vector as it goes into a record.
+func (v ACLVector) appendTo(dst []byte) []byte {
+	if v == nil {
+		return AppendInt(dst, -1)
+	}
+	return append(dst, v...)
+}
 
 // OpenACL is the encoded list of one entry that lets anyone do everything.
 var OpenACL = AppendACLs(nil, []ACL{{Perms: PermAll, ID: ID{Scheme: "world", ID: "anyone"}}})
@@ -180,6 +189,9 @@ type ACLEntry struct {
 
 // Decode returns the entries; null and empty lists both return none.
 func (v ACLVector) Decode() ([]ACLEntry, error) {
+	if v == nil {
+		return nil, nil
+	}
 	r := NewReader(v)
 	n := r.Count(aclBytesMin)
 	if n <= 0 || r.err != nil {
@@ -195,7 +207,7 @@ func (v ACLVector) Decode() ([]ACLEntry, error) {
 // IsNull reports whether the vector was sent as null (count -1).
 func (v ACLVector) IsNull() bool {
 	r := NewReader(v)
-	return r.Int() == -1
+	return v == nil || r.Int() == -1
 }
 
 // AppendACLs encodes a vector<ACL>; nil is written as an empty one.
@@ -242,7 +254,7 @@ func (c *CreateRequest) Decode(r *Reader, op Op) {
 // Append encodes the body of the given operation.
 func (c *CreateRequest) Append(dst []byte, op Op) []byte {
 	dst = AppendBuffer(AppendBuffer(dst, c.Path), c.Data)
-	dst = AppendInt(append(dst, c.ACL...), c.Flags)
+	dst = AppendInt(c.ACL.appendTo(dst), c.Flags)
 	if op == OpCreateTTL {
 		dst = AppendLong(dst, c.TTL)
 	}
@@ -308,7 +320,7 @@ func (s *SetACLRequest) Decode(r *Reader) {
 
 // Append encodes the body.
 func (s *SetACLRequest) Append(dst []byte) []byte {
-	return AppendInt(append(AppendBuffer(dst, s.Path), s.ACL...), s.Version)
+	return AppendInt(s.ACL.appendTo(AppendBuffer(dst, s.Path)), s.Version)
 }
 
 // ReconfigRequest is the body of reconfig; nil strings are absent.
