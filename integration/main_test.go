@@ -1,0 +1,136 @@
+package integration
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"sync"
+	"testing"
+)
+
+var (
+	rewriteFlag = flag.Bool("rewrite", false, "write the answers of ZooKeeper 3.9 into the scripts; review the diff")
+	flavorFlag  = flag.String("flavor", "", "run scripts against this kind of server only: quorate, 3.8 or 3.9")
+)
+
+func TestMain(m *testing.M) {
+	flag.Parse()
+	code := m.Run()
+	pool.stop()
+	if buildDir != "" {
+		os.RemoveAll(buildDir)
+	}
+	os.Exit(code)
+}
+
+// pool holds servers that tests share, by flavor and options, so that starting
+// them is paid for once. A server is lent to one test at a time.
+var pool = &serverPool{servers: map[string]*sharedServer{}}
+
+type serverPool struct {
+	mu      sync.Mutex
+	servers map[string]*sharedServer
+}
+
+type sharedServer struct {
+	lent sync.Mutex
+	*Server
+	err error
+}
+
+// borrow lends a server to t until it ends. A server that has died is started
+// again for the next test, after the one that found it dead has failed.
+func (p *serverPool) borrow(t *testing.T, f Flavor, o Options) *Server {
+	t.Helper()
+	needFlavor(t, f)
+	key := fmt.Sprint(f, " ", o.merged().key())
+	p.mu.Lock()
+	s := p.servers[key]
+	if s == nil {
+		s = &sharedServer{}
+		p.servers[key] = s
+	}
+	p.mu.Unlock()
+	s.lent.Lock()
+	t.Cleanup(s.lent.Unlock)
+	if s.Server == nil || !s.Running() {
+		s.Server = startIn(t, f, o)
+	}
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("the server printed:\n%s", s.Output())
+		}
+		if !s.Running() {
+			t.Errorf("the server ended during the test:\n%s", s.Output())
+		}
+	})
+	return s.Server
+}
+
+// startIn starts a server whose directory outlives the test.
+func startIn(t *testing.T, f Flavor, o Options) *Server {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "quorate-integration")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := StartServer(f, dir, o)
+	if err != nil {
+		os.RemoveAll(dir)
+		t.Fatal(err)
+	}
+	return s
+}
+
+func (p *serverPool) stop() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, s := range p.servers {
+		if s.Server != nil {
+			s.Terminate()
+			os.RemoveAll(s.Dir)
+		}
+	}
+}
+
+// needFlavor skips or fails a test whose server cannot be started here. Quorate
+// itself is never missing.
+func needFlavor(t testing.TB, f Flavor) {
+	t.Helper()
+	err := Available(f)
+	if f == Quorate {
+		if err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	NeedPeer(t, "ZooKeeper "+string(f), err)
+}
+
+// newServer starts a server for this test alone, in a directory of the test.
+func newServer(t *testing.T, f Flavor, o Options) *Server {
+	t.Helper()
+	needFlavor(t, f)
+	s, err := StartServer(f, t.TempDir(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		s.Terminate()
+		if t.Failed() {
+			t.Logf("the server printed:\n%s", s.Output())
+		}
+	})
+	return s
+}
+
+// eachFlavor runs a test against every kind of server, Java first to show that
+// the test itself is right.
+func eachFlavor(t *testing.T, run func(t *testing.T, f Flavor)) {
+	for _, f := range []Flavor{ZooKeeper39, ZooKeeper38, Quorate} {
+		if *flavorFlag != "" && *flavorFlag != string(f) {
+			continue
+		}
+		t.Run(string(f), func(t *testing.T) { run(t, f) })
+	}
+}

@@ -1,0 +1,253 @@
+package integration
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+)
+
+// Flavor is a kind of server that tests can start.
+type Flavor string
+
+// The flavors.
+const (
+	Quorate     Flavor = "quorate"
+	ZooKeeper38 Flavor = "3.8" // Debian's package
+	ZooKeeper39 Flavor = "3.9" // Maven's, fetched by reference/fetch: the reference
+)
+
+// Java reports whether the flavor is Apache ZooKeeper.
+func (f Flavor) Java() bool { return f != Quorate }
+
+// referenceVersion is what [ZooKeeper39] runs.
+const referenceVersion = "3.9.5"
+
+// Options configure a server as zoo.cfg would. Keys that Java reads only as a
+// system property reach it as -D, and Quorate in the file.
+type Options map[string]string
+
+// defaults are what every test server starts with.
+var defaults = Options{
+	"tickTime":               "2000",
+	"maxClientCnxns":         "0",
+	"4lw.commands.whitelist": "*",
+	"admin.enableServer":     "false",
+	"DigestAuthenticationProvider.superDigest": superDigest,
+}
+
+// propertyOnly lists the keys that zoo.cfg cannot carry to a Java server.
+var propertyOnly = []string{
+	"jute.maxbuffer", "znode.container.checkIntervalMs", "znode.container.maxPerMinute",
+	"znode.container.maxNeverUsedIntervalMs", "readonlymode.enabled",
+}
+
+// merged returns the defaults overlaid by o. An empty value removes a key.
+func (o Options) merged() Options {
+	all := maps.Clone(defaults)
+	maps.Copy(all, o)
+	maps.DeleteFunc(all, func(_, v string) bool { return v == "" })
+	return all
+}
+
+// key returns a text that is equal for equal options.
+func (o Options) key() string {
+	var b strings.Builder
+	for _, k := range slices.Sorted(maps.Keys(o)) {
+		fmt.Fprintf(&b, "%s=%s ", k, o[k])
+	}
+	return strings.TrimSpace(b.String())
+}
+
+// Server is one running server, standalone, on a free port of 127.0.0.1.
+type Server struct {
+	*Process
+	Flavor Flavor
+	Addr   string // host:port of clients
+	Dir    string // holds zoo.cfg and data
+	opts   Options
+}
+
+// Available tells why servers of a flavor cannot be started here, nil when
+// they can.
+func Available(f Flavor) error {
+	switch f {
+	case Quorate:
+		_, err := QuorateBinary()
+		return err
+	default:
+		_, err := classPath(f)
+		return err
+	}
+}
+
+// classPath returns the class path of a Java flavor.
+func classPath(f Flavor) (string, error) {
+	if _, err := executable("java"); err != nil {
+		return "", err
+	}
+	if f == ZooKeeper38 {
+		jar, err := file("/usr/share/java/zookeeper.jar")
+		return "/etc/zookeeper/conf_example:" + jar, err
+	}
+	cache := os.Getenv("QUORATE_CACHE")
+	if cache == "" {
+		user, err := os.UserCacheDir()
+		if err != nil {
+			return "", err
+		}
+		cache = filepath.Join(user, "quorate")
+	}
+	lib := filepath.Join(cache, "zookeeper-"+referenceVersion)
+	if _, err := os.Stat(filepath.Join(lib, "complete")); err != nil {
+		return "", fmt.Errorf("ZooKeeper %s is not in the cache, integration/reference/fetch brings it: %w", referenceVersion, err)
+	}
+	return filepath.Join(lib, "*"), nil
+}
+
+// buildDir is removed by the tests' main.
+var buildDir string
+
+// QuorateBinary builds cmd/quorate once per run and returns its path.
+// QUORATE_BINARY names one that is built already.
+var QuorateBinary = sync.OnceValues(func() (string, error) {
+	if bin := os.Getenv("QUORATE_BINARY"); bin != "" {
+		return filepath.Abs(bin)
+	}
+	dir, err := os.MkdirTemp("", "quorate-build")
+	if err != nil {
+		return "", err
+	}
+	buildDir = dir
+	bin := filepath.Join(dir, "quorate")
+	cmd := exec.Command("go", "build", "-o", bin, "github.com/quorate/quorate/cmd/quorate")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("build cmd/quorate: %w\n%s", err, out)
+	}
+	return bin, nil
+})
+
+// StartServer starts a standalone server in dir, which is made when missing
+// and may hold data, and waits until it answers a client.
+func StartServer(f Flavor, dir string, opts Options) (*Server, error) {
+	var last error
+	for range 3 { // another process may take the free port first
+		port, err := freePort()
+		if err != nil {
+			return nil, err
+		}
+		s, err := startOn(f, dir, opts, port)
+		if err == nil {
+			return s, nil
+		}
+		last = err
+		if !strings.Contains(strings.ToLower(err.Error()), "address already in use") {
+			break
+		}
+	}
+	return nil, last
+}
+
+func startOn(f Flavor, dir string, opts Options, port int) (*Server, error) {
+	s := &Server{Flavor: f, Dir: dir, opts: opts.merged()}
+	s.opts["clientPort"] = fmt.Sprint(port)
+	if s.opts["clientPortAddress"] == "" {
+		s.opts["clientPortAddress"] = "127.0.0.1"
+	}
+	s.Addr = net.JoinHostPort(s.opts["clientPortAddress"], fmt.Sprint(port))
+	if s.opts["dataDir"] == "" {
+		s.opts["dataDir"] = filepath.Join(dir, "data")
+	}
+	return s, s.Start()
+}
+
+// Start starts a server that was stopped, on its own port and data, and waits
+// until it answers a client.
+func (s *Server) Start() error {
+	if err := os.MkdirAll(s.Dir, 0o755); err != nil {
+		return err
+	}
+	cfg, props := s.configure()
+	path := filepath.Join(s.Dir, "zoo.cfg")
+	if err := os.WriteFile(path, []byte(cfg), 0o644); err != nil {
+		return err
+	}
+	cmd, err := s.command(path, props)
+	if err != nil {
+		return err
+	}
+	if s.Process, err = StartProcess(string(s.Flavor)+" on "+s.Addr, s.Dir, cmd); err != nil {
+		return err
+	}
+	if err := s.awaitReady(); err != nil {
+		s.Kill()
+		return fmt.Errorf("%s: %w\n%s", s.name, err, s.Output())
+	}
+	return nil
+}
+
+// configure splits the options into the text of zoo.cfg and system properties.
+func (s *Server) configure() (cfg string, props []string) {
+	var b strings.Builder
+	for _, k := range slices.Sorted(maps.Keys(s.opts)) {
+		if s.Flavor.Java() && slices.Contains(propertyOnly, k) {
+			props = append(props, "-D"+k+"="+s.opts[k])
+			continue
+		}
+		fmt.Fprintf(&b, "%s=%s\n", k, s.opts[k])
+	}
+	return b.String(), props
+}
+
+func (s *Server) command(cfg string, props []string) (*exec.Cmd, error) {
+	if s.Flavor == Quorate {
+		bin, err := QuorateBinary()
+		return exec.Command(bin, "server", cfg), err
+	}
+	cp, err := classPath(s.Flavor)
+	if err != nil {
+		return nil, err
+	}
+	args := []string{"-XX:+UseSerialGC", "-Xmx1g", "-Xshare:auto"}
+	args = append(args, "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-Dzookeeper.root.logger=WARN,CONSOLE")
+	args = append(args, props...)
+	args = append(args, "-cp", cp, "org.apache.zookeeper.server.quorum.QuorumPeerMain", cfg)
+	return exec.Command("java", args...), nil
+}
+
+// awaitReady connects until a session comes up. The pause between attempts
+// only spares the processor; the process's end cuts it short.
+func (s *Server) awaitReady() error {
+	deadline := time.Now().Add(patience)
+	for {
+		sess, err := Connect(s.Addr, ConnectOptions{TimeoutMs: 4000})
+		if err == nil {
+			return sess.Close()
+		}
+		if time.Now().After(deadline) {
+			return fmt.Errorf("no session within %v: %w", patience, err)
+		}
+		select {
+		case <-s.Done():
+			return errors.New("ended before it served")
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
+
+// freePort returns a TCP port that was free on 127.0.0.1 a moment ago.
+func freePort() (int, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return 0, err
+	}
+	defer l.Close()
+	return l.Addr().(*net.TCPAddr).Port, nil
+}
