@@ -230,6 +230,16 @@ func (s *Store) clearStaging() error {
 	return s.fs.MkdirAll(dir, 0o750)
 }
 
+// TempDir is a directory on the store's disk for files that are not needed
+// after a restart: the next OpenStore removes them. It is empty when the store
+// is not on the operating system's file system.
+func (s *Store) TempDir() string {
+	if s.opts.FS != nil {
+		return ""
+	}
+	return s.stagingDir()
+}
+
 func (s *Store) stagingDir() string { return s.fs.PathJoin(s.opts.Dir, storeStagingDir) }
 
 // pebbleOptions are the same for every open. What matters: filters at every
