@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"os/signal"
@@ -25,7 +26,9 @@ Workloads:
   create          create persistent znodes
   mixed           getData and setData of random keys (see --read-percent)
   ephemeral       create and delete ephemeral znodes in turn
-  watch           change one znode that many sessions watch; counts notifications
+  watch           change one znode that many sessions watch, one change at a time;
+                  counts notifications, after each of which the watch is set again
+  watch-persistent the same with persistent watches
   connect         open a session and close it
   load            create --nodes znodes
   checkpoint-tail set random keys of a tree of --nodes znodes that was just
@@ -53,25 +56,22 @@ type benchFlags struct {
 // newBenchCmd returns the load generator's command.
 func newBenchCmd() *cobra.Command {
 	var f benchFlags
+	var cfg bench.Config
 	cmd := &cobra.Command{
 		Use:     "bench [flags]",
 		Short:   "Measure a server under load, or compare two",
 		Long:    benchLong,
 		Example: benchExample,
-		// Flags are parsed here so that -against works as well as --against.
+		// The flags are parsed as the arguments are checked, so that -against
+		// works as well as --against and a bad one is still a usage error.
 		DisableFlagParsing: true,
-		SilenceUsage:       true,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := cmd.Flags().Parse(doubleDashes(cmd.Flags(), args)); err != nil {
-				if errors.Is(err, pflag.ErrHelp) {
-					return cmd.Help()
-				}
-				return err
-			}
-			if cmd.Flags().NArg() > 0 {
-				return errors.New("unexpected argument " + cmd.Flags().Arg(0) + " (workloads are named with --workload)")
-			}
-			return f.run(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr())
+		Args: func(cmd *cobra.Command, args []string) (err error) {
+			cfg, err = f.parse(cmd.Flags(), args)
+			return err
+		},
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cfg.Progress = cmd.ErrOrStderr()
+			return runBench(cmd.Context(), cfg, f.json, cmd.OutOrStdout())
 		},
 	}
 	f.define(cmd.Flags())
@@ -104,19 +104,26 @@ func (f *benchFlags) define(fs *pflag.FlagSet) {
 	fs.BoolVar(&f.json, "json", false, "print the report as JSON")
 }
 
-// config fills in what pflag cannot store directly: package bench takes 0 as
-// "default", so a 0 that was given becomes its "none".
-func (f *benchFlags) config(progress io.Writer) (bench.Config, error) {
+// parse reads the command line. Package bench takes 0 as "default", so a 0 that
+// was given becomes its "none".
+func (f *benchFlags) parse(fs *pflag.FlagSet, args []string) (bench.Config, error) {
+	if err := fs.Parse(doubleDashes(fs, args)); err != nil {
+		return bench.Config{}, err
+	}
+	if fs.NArg() > 0 {
+		return bench.Config{}, fmt.Errorf("unexpected argument %q (workloads are named with --workload)", fs.Arg(0))
+	}
 	c := f.cfg
-	c.Progress = progress
 	c.ValueBytes, c.ReadPercent, c.Warmup = noneIfZero(f.value), noneIfZero(f.reads), noneIfZero(f.warmup)
 	for _, n := range []*int{&c.Connections, &c.Keys, &c.Nodes, &c.Watchers} {
 		*n = noneIfZero(*n)
 	}
 	c.Duration = noneIfZero(c.Duration)
 	var err error
-	c.Workloads, err = bench.ParseWorkloads(f.workloads)
-	return c, err
+	if c.Workloads, err = bench.ParseWorkloads(f.workloads); err != nil {
+		return c, err
+	}
+	return c, c.Validate()
 }
 
 func noneIfZero[T int | time.Duration](v T) T {
@@ -126,20 +133,18 @@ func noneIfZero[T int | time.Duration](v T) T {
 	return v
 }
 
-func (f *benchFlags) run(ctx context.Context, out, progress io.Writer) error {
-	c, err := f.config(progress)
-	if err != nil {
-		return err
-	}
+// runBench measures and prints. What was measured before a failure or Ctrl-C is
+// printed too.
+func runBench(ctx context.Context, c bench.Config, asJSON bool, out io.Writer) error {
 	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, stop) // a second Ctrl-C does not wait for the cleanup
 	rep, err := bench.Run(ctx, c)
-	if rep == nil {
+	if rep == nil || len(rep.Results) == 0 {
 		return err
 	}
 	write := rep.WriteText
-	if f.json {
+	if asJSON {
 		write = rep.WriteJSON
 	}
 	return errors.Join(err, write(out))

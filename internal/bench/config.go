@@ -167,9 +167,10 @@ func (c Config) withDefaults() Config {
 // times a generous factor; larger ones need a raised jute.maxbuffer anyway.
 const valueBytesMax = 16 << 20
 
-// validate reports everything that is wrong at once. It expects the defaults
-// to be filled in.
-func (c Config) validate() error {
+// Validate reports everything that is wrong with c at once, after its defaults
+// have been filled in.
+func (c Config) Validate() error {
+	c = c.withDefaults()
 	var errs []error
 	check := func(ok bool, format string, args ...any) {
 		if !ok {

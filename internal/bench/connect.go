@@ -4,7 +4,6 @@ import (
 	"context"
 	"sync"
 	"sync/atomic"
-	"time"
 )
 
 // connectJob is one phase of the connect workload: sessions are opened and
@@ -40,6 +39,7 @@ func (b *bench) connect(ctx context.Context, on side) (*Result, error) {
 // cycles runs one phase of at most the given number of sessions, its
 // connections shared out among the threads.
 func (b *bench) cycles(ctx context.Context, on side, p *phase, most int64) (*Result, error) {
+	defer context.AfterFunc(ctx, func() { p.stop.Store(true) })()
 	before, err := takeMeter(on)
 	if err != nil {
 		return nil, err
@@ -63,7 +63,7 @@ func (b *bench) cycles(ctx context.Context, on side, p *phase, most int64) (*Res
 		})
 	}
 	wg.Wait()
-	if err := firstError(errs); err != nil {
+	if err := firstError(append(errs, context.Cause(ctx))); err != nil {
 		return nil, err
 	}
 	r := &Result{Servers: on.servers, Workload: Connect, Connections: b.Connections}
@@ -135,6 +135,3 @@ func (s sessionStage) String() string {
 func (j *connectJob) late(begun int64) bool {
 	return j.phase.clock.now()-begun > int64(j.dial.ReplyTimeout)
 }
-
-// sweepEvery is how often a connector looks for what is late.
-const sweepEvery = int64(time.Second)

@@ -52,7 +52,7 @@ func connectEpoll(ctx context.Context, j *connectJob, t *tally) error {
 	if c.fd, err = syscall.EpollCreate1(syscall.EPOLL_CLOEXEC); err != nil {
 		return os.NewSyscallError("epoll_create1", err)
 	}
-	defer syscall.Close(c.fd)
+	defer closeFD(c.fd)
 	defer c.abandon()
 	return c.run(ctx)
 }
@@ -79,7 +79,7 @@ func (s *rawSession) resolve(addr string) error {
 func (c *connectLoop) abandon() {
 	for i := range c.sessions {
 		if c.sessions[i].fd >= 0 {
-			syscall.Close(c.sessions[i].fd)
+			closeFD(c.sessions[i].fd)
 		}
 	}
 }
@@ -114,7 +114,7 @@ func (c *connectLoop) sweep(ctx context.Context) error {
 		return err
 	}
 	now := c.job.phase.clock.now()
-	if now-c.swept < sweepEvery {
+	if now-c.swept < int64(tick) {
 		return nil
 	}
 	c.swept = now
@@ -186,7 +186,14 @@ func (c *connectLoop) step(i int, events uint32) error {
 		return c.control(syscall.EPOLL_CTL_MOD, i, syscall.EPOLLIN|syscall.EPOLLRDHUP)
 	case stageHangup:
 		return c.finish(i)
+	default:
+		return c.answer(i, events)
 	}
+}
+
+// answer reads what the server says to the request that is out.
+func (c *connectLoop) answer(i int, events uint32) error {
+	s := &c.sessions[i]
 	body, err := s.receive()
 	if err != nil || body == nil {
 		return err
@@ -244,7 +251,7 @@ func (c *connectLoop) closed(i int, body []byte, events uint32) error {
 	var h wire.ReplyHeader
 	h.Decode(&r)
 	if r.Err() != nil || h.Xid != 1 || h.Err != wire.OK {
-		return fmt.Errorf("%s: %w to closeSession with xid 1: xid %d, error %d", s.addr, ErrUnexpected, h.Xid, h.Err)
+		return fmt.Errorf("%s: %w to closeSession with xid 1: xid %d, error %d", s.addr, ErrUnexpected, h.Xid, int32(h.Err))
 	}
 	now := c.job.phase.clock.now()
 	c.tally.add(now, now-s.begun)

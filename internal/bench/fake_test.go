@@ -29,6 +29,7 @@ type fakeServer struct {
 
 	mu       sync.Mutex
 	nodes    map[string]string
+	kids     map[string]int
 	owners   map[string]*fakeConn
 	watches  map[string]map[*fakeConn]bool
 	lasting  map[string]map[*fakeConn]bool
@@ -57,7 +58,7 @@ func startFake(t *testing.T) *fakeServer {
 		t.Fatal(err)
 	}
 	f := &fakeServer{
-		ln: ln, nodes: map[string]string{}, owners: map[string]*fakeConn{}, conns: map[*fakeConn]bool{},
+		ln: ln, nodes: map[string]string{}, kids: map[string]int{}, owners: map[string]*fakeConn{}, conns: map[*fakeConn]bool{},
 		watches: map[string]map[*fakeConn]bool{}, lasting: map[string]map[*fakeConn]bool{}, requests: map[wire.Op]int{},
 	}
 	f.wg.Go(f.accept)
@@ -152,11 +153,18 @@ func (f *fakeServer) gone(c *fakeConn) {
 	}
 	for path, owner := range f.owners {
 		if owner == c {
-			delete(f.nodes, path)
-			delete(f.owners, path)
+			f.forget(path)
 		}
 	}
 }
+
+func (f *fakeServer) forget(path string) {
+	f.kids[parentOf(path)]--
+	delete(f.nodes, path)
+	delete(f.owners, path)
+}
+
+func parentOf(path string) string { return path[:strings.LastIndexByte(path, '/')] }
 
 func readFrame(r io.Reader) ([]byte, error) {
 	var head [4]byte
@@ -199,15 +207,16 @@ func (f *fakeServer) answer(c *fakeConn, op wire.Op, r *wire.Reader) (wire.Code,
 	case wire.OpCloseSession:
 		f.closed++
 		return wire.OK, nil
+	default:
+		return wire.ErrUnimplemented, nil
 	}
-	return wire.ErrUnimplemented, nil
 }
 
 func (f *fakeServer) create(c *fakeConn, r *wire.Reader) (wire.Code, []byte) {
 	var req wire.CreateRequest
 	req.Decode(r, wire.OpCreate)
 	path := string(req.Path)
-	parent := path[:strings.LastIndexByte(path, '/')]
+	parent := parentOf(path)
 	if _, ok := f.nodes[parent]; !ok && parent != "" {
 		return wire.ErrNoNode, nil
 	}
@@ -216,6 +225,7 @@ func (f *fakeServer) create(c *fakeConn, r *wire.Reader) (wire.Code, []byte) {
 	}
 	f.zxid++
 	f.nodes[path] = string(req.Data)
+	f.kids[parent]++
 	if req.Flags == wire.FlagEphemeral {
 		f.owners[path] = c
 	}
@@ -229,14 +239,11 @@ func (f *fakeServer) delete(r *wire.Reader) (wire.Code, []byte) {
 	if _, ok := f.nodes[path]; !ok {
 		return wire.ErrNoNode, nil
 	}
-	for other := range f.nodes {
-		if strings.HasPrefix(other, path+"/") {
-			return wire.ErrNotEmpty, nil
-		}
+	if f.kids[path] > 0 {
+		return wire.ErrNotEmpty, nil
 	}
 	f.zxid++
-	delete(f.nodes, path)
-	delete(f.owners, path)
+	f.forget(path)
 	return wire.OK, nil
 }
 

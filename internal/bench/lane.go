@@ -245,14 +245,13 @@ func (l *lane) stalled(now int64, limit time.Duration) error {
 }
 
 // closeLanes ends the sessions of all lanes, together rather than in turn.
-func closeLanes(lanes []*lane) {
+func closeLanes(lanes []*lane, patience time.Duration) {
 	for _, l := range lanes {
 		if len(l.out) > 0 {
 			l.conn.Close() // half a request is out: the server could not read on
 			continue
 		}
-		xid := xidOf(l.issued)
-		endSession(l.conn, &xid)
+		endSession(l.conn, xidOf(l.issued), patience)
 	}
 	for _, l := range lanes {
 		drainUntilClosed(l.conn)

@@ -20,6 +20,7 @@ type driver func(ctx context.Context, p *phase, lanes []*lane, o DialOptions) er
 // drive runs the lanes on the given number of drivers at once. The first error
 // stops the others.
 func drive(ctx context.Context, d driver, p *phase, lanes []*lane, threads int, o DialOptions) error {
+	defer context.AfterFunc(ctx, func() { p.stop.Store(true) })()
 	threads = min(max(threads, 1), max(len(lanes), 1))
 	errs := make([]error, threads)
 	var wg sync.WaitGroup
@@ -35,7 +36,7 @@ func drive(ctx context.Context, d driver, p *phase, lanes []*lane, threads int, 
 		})
 	}
 	wg.Wait()
-	return firstError(errs)
+	return firstError(append(errs, context.Cause(ctx)))
 }
 
 // perGoroutine is the driver for any system: one goroutine per lane.

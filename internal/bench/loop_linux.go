@@ -35,7 +35,7 @@ func epoll(ctx context.Context, p *phase, lanes []*lane, o DialOptions) (err err
 	if e.fd, err = syscall.EpollCreate1(syscall.EPOLL_CLOEXEC); err != nil {
 		return os.NewSyscallError("epoll_create1", err)
 	}
-	defer syscall.Close(e.fd)
+	defer closeFD(e.fd)
 	defer func() { err = errors.Join(err, e.giveBack()) }()
 	for i := range lanes {
 		if err := e.add(i); err != nil {
@@ -225,6 +225,9 @@ func dup(fd int) (int, error) {
 	}
 	return int(n), nil
 }
+
+// closeFD closes a descriptor whose closing cannot fail in a way that matters.
+func closeFD(fd int) { _ = syscall.Close(fd) }
 
 // attach undoes detach; the descriptor is closed.
 func attach(fd int) (net.Conn, error) {

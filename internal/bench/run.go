@@ -115,7 +115,7 @@ func (b *bench) open(ctx context.Context, on side, n, window int, make func(i in
 			_, _, err = s.Call(wire.OpSync, wire.AppendString(nil, b.root))
 		}
 		if err != nil {
-			closeLanes(lanes)
+			closeLanes(lanes, b.Dial.ReplyTimeout)
 			return nil, fmt.Errorf("session %d of %d: %w", i+1, n, err)
 		}
 		lanes = append(lanes, newLane(s.addr, s.conn, make(i), window, b.frameBytes()))
@@ -136,17 +136,23 @@ func (b *bench) script(w Workload, i int) script {
 		return newCreator(t, b.value, i, b.Connections, b.Nodes)
 	case Ephemeral:
 		return &churn{tree: t, value: b.value, lane: i}
+	case CheckpointTail:
+		return &readWrite{tree: t, keys: b.Nodes, value: b.value, rng: newRNG(i)}
+	default:
+		return &readWrite{tree: t, keys: b.Keys, value: b.value, rng: newRNG(i), readPercent: b.reads(w)}
 	}
-	rw := &readWrite{tree: t, keys: b.Keys, value: b.value, rng: newRNG(i)}
+}
+
+// reads returns the percentage of getData in a workload on a few keys.
+func (b *bench) reads(w Workload) int {
 	switch w {
 	case Get:
-		rw.readPercent = 100
+		return 100
 	case Mixed:
-		rw.readPercent = b.ReadPercent
-	case CheckpointTail:
-		rw.keys = b.Nodes
+		return b.ReadPercent
+	default:
+		return 0
 	}
-	return rw
 }
 
 // pipelined runs a workload whose lanes each keep a window of requests.
@@ -160,7 +166,7 @@ func (b *bench) pipelined(ctx context.Context, on side, s spec) (*Result, error)
 	if err != nil {
 		return nil, err
 	}
-	defer func() { closeLanes(lanes) }()
+	defer closeLanes(lanes, b.Dial.ReplyTimeout)
 	if s.workload == Load {
 		return b.measure(ctx, on, s, lanes, newPhase(0, true), func(i int) int64 { return creations(b.Nodes, i, len(lanes)) }, nil)
 	}
@@ -193,7 +199,7 @@ func (b *bench) load(ctx context.Context, on side, s spec) error {
 	if err != nil {
 		return err
 	}
-	defer func() { closeLanes(lanes) }()
+	defer closeLanes(lanes, b.Dial.ReplyTimeout)
 	r, err := b.measure(ctx, on, s, lanes, newPhase(0, true), func(i int) int64 { return creations(b.Nodes, i, len(lanes)) }, nil)
 	if err == nil && r.failures() > 0 {
 		err = fmt.Errorf("%s: loading %d znodes: %v", on.server(0), b.Nodes, r.Errors)
@@ -256,7 +262,7 @@ func (b *bench) watch(ctx context.Context, on side, row spec) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer func() { closeLanes(lanes) }()
+	defer closeLanes(lanes, b.Dial.ReplyTimeout)
 	for _, l := range lanes {
 		l.uncounted = true
 	}

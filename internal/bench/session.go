@@ -105,8 +105,9 @@ func checkConnect(addr string, body []byte) error {
 // the error code and the body of its reply, valid until the next call. An error
 // is returned when no usable reply came.
 func (s *Session) Call(op wire.Op, body []byte) (wire.Code, []byte, error) {
-	s.out = s.begin(s.out[:0], op)
-	s.out = wire.EndFrame(append(s.out, body...), 0)
+	s.xid++
+	out, mark := request(s.out[:0], s.xid, op)
+	s.out = wire.EndFrame(append(out, body...), mark)
 	if err := s.flush(); err != nil {
 		return 0, nil, s.failed(err, op, s.xid)
 	}
@@ -130,8 +131,9 @@ func (s *Session) window(op wire.Op, from, to int, body func([]byte, int) []byte
 	first := s.xid + 1
 	s.out = s.out[:0]
 	for i := from; i < to; i++ {
-		mark := len(s.out)
-		s.out = wire.EndFrame(body(s.begin(s.out, op), i), mark)
+		s.xid++
+		out, mark := request(s.out, s.xid, op)
+		s.out = wire.EndFrame(body(out, i), mark)
 	}
 	if err := s.flush(); err != nil {
 		return s.failed(err, op, first)
@@ -146,13 +148,6 @@ func (s *Session) window(op wire.Op, from, to int, body func([]byte, int) []byte
 		}
 	}
 	return nil
-}
-
-// begin appends room for a length and the header of the next request.
-func (s *Session) begin(dst []byte, op wire.Op) []byte {
-	s.xid++
-	dst, _ = wire.BeginFrame(dst)
-	return wire.RequestHeader{Xid: s.xid, Op: op}.Append(dst)
 }
 
 func (s *Session) flush() error {
@@ -224,11 +219,11 @@ func (s *Session) failed(err error, op wire.Op, xid int32) error {
 }
 
 // Close ends the session at the server and closes the connection. It waits for
-// the server's answer, at most two seconds.
-func (s *Session) Close() error {
-	endSession(s.conn, &s.xid)
+// the server's answer, at most two seconds or the reply timeout.
+func (s *Session) Close() {
+	endSession(s.conn, s.xid+1, s.timeout)
 	drainUntilClosed(s.conn)
-	return s.conn.Close()
+	_ = s.conn.Close()
 }
 
 // end closes the session and waits until the server has said so and hung up,
@@ -245,13 +240,11 @@ func (s *Session) end() error {
 	return nil
 }
 
-// endSession sends closeSession on an otherwise idle connection.
-func endSession(conn net.Conn, xid *int32) {
-	*xid++
-	b, mark := wire.BeginFrame(nil)
-	b = wire.EndFrame(wire.RequestHeader{Xid: *xid, Op: wire.OpCloseSession}.Append(b), mark)
-	_ = conn.SetDeadline(time.Now().Add(2 * time.Second))
-	_, _ = conn.Write(b) // a connection that is gone has no session to end
+// endSession sends closeSession, and leaves the server a moment to answer.
+func endSession(conn net.Conn, xid int32, patience time.Duration) {
+	b, mark := request(nil, xid, wire.OpCloseSession)
+	_ = conn.SetDeadline(time.Now().Add(min(patience, 2*time.Second)))
+	_, _ = conn.Write(wire.EndFrame(b, mark)) // a connection that is gone has no session to end
 }
 
 // drainUntilClosed reads until the server hangs up or the deadline passes, so

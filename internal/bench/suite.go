@@ -42,10 +42,10 @@ type Ratio struct {
 // the rows that are complete along with the error. Everything it created is
 // removed before it returns, unless c.Keep is set.
 func Run(ctx context.Context, c Config) (*Report, error) {
-	c = c.withDefaults()
-	if err := c.validate(); err != nil {
+	if err := c.Validate(); err != nil {
 		return nil, err
 	}
+	c = c.withDefaults()
 	sides := []side{{c.Servers, c.PIDs}}
 	if len(c.Against) > 0 {
 		sides = append(sides, side{c.Against, c.AgainstPIDs})

@@ -108,8 +108,9 @@ func (s *Session) deleteAll(path string, names []string, refused *[]string) erro
 		case wire.ErrNotEmpty:
 			*refused = append(*refused, names[i])
 			return nil
+		default:
+			return fmt.Errorf("%s: delete %s/%s: %w", s.addr, path, names[i], code)
 		}
-		return fmt.Errorf("%s: delete %s/%s: %w", s.addr, path, names[i], code)
 	})
 }
 
