@@ -114,15 +114,14 @@ func malformedLen(b []byte) int {
 }
 
 // mayContinue reports whether some character begins with the bytes of head and
-// then c. Only the second byte has limits of its own.
+// then c. Only the second byte has limits of its own. A surrogate counts as a
+// character here: Java replaces its three bytes together.
 func mayContinue(head []byte, c byte) bool {
 	low, high := byte(0x80), byte(0xbf)
 	if len(head) == 1 {
 		switch head[0] {
 		case 0xe0:
 			low = 0xa0
-		case 0xed:
-			high = 0x9f
 		case 0xf0:
 			low = 0x90
 		case 0xf4:

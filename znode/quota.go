@@ -60,7 +60,7 @@ func ParseQuota(data []byte) (QuotaLimits, error) {
 	for pair := range strings.FieldsFuncSeq(string(data), isQuotaSeparator) {
 		key, value, ok := strings.Cut(pair, "=")
 		// The odd "=" that ends the second pair keeps old parsers at work.
-		value = strings.TrimRight(value, "=")
+		value, _, _ = strings.Cut(value, "=")
 		if !ok {
 			return NoQuotaLimits, fmt.Errorf("%w: %q has no value", ErrQuota, pair)
 		}
