@@ -110,12 +110,44 @@ func (l *Log) cutAt(c cut) error {
 	return nil
 }
 
+// sealAt cuts a file in the middle. The mark at its end is first made to take back that what is cut is durable:
+// should a crash leave half of the cut done, recovery then finds a torn tail and not damage in what must be there.
 func (l *Log) sealAt(name string, end int64) error {
 	f, err := l.o.FS.Open(l.path(name), true)
 	if err != nil {
 		return err
 	}
-	return errors.Join(seal(f, end), f.Close())
+	err = retractMark(f, end)
+	if err == nil {
+		err = seal(f, end)
+	}
+	return errors.Join(err, f.Close())
+}
+
+func retractMark(f File, synced int64) error {
+	size, err := f.Size()
+	if err != nil {
+		return err
+	}
+	last, err := lastNonZero(f, synced, size)
+	if err != nil {
+		return err
+	}
+	at := last + 1 - markLen
+	if at <= synced {
+		return nil
+	}
+	b, err := readUpTo(f, at, at+markLen)
+	if err != nil {
+		return err
+	}
+	if _, ok := parseMark(b, at); !ok {
+		return nil
+	}
+	if _, err := f.WriteAt(mark{end: at, synced: synced}.append(nil), at); err != nil {
+		return err
+	}
+	return f.Sync()
 }
 
 // Purge removes whole files, oldest first, that hold only entries below keepFrom, as long as those that are left of
