@@ -35,10 +35,11 @@ func (l *Log) Read(from int64) (*Iterator, error) {
 	if l.err != nil {
 		return nil, l.err
 	}
-	it := &Iterator{l: l, gen: l.truncGen, prev: from, until: l.last}
-	if from >= l.last {
+	it := &Iterator{l: l, gen: l.truncGen, prev: from, until: from}
+	if from >= l.last || len(l.files) == 0 {
 		return it, nil
 	}
+	it.until = l.last
 	start := 0
 	for i, f := range l.files {
 		if f.FirstZxid <= from+1 {
