@@ -26,6 +26,12 @@ func (t tree) appendKey(dst []byte, i int) []byte {
 // parents returns how many parents n znodes need.
 func parents(n int) int { return (n + treeFanout - 1) / treeFanout }
 
+// LoadedPath returns the path of the i-th znode that workload [Load] created
+// below root (Report.Root).
+func LoadedPath(root string, i int) string {
+	return string(tree{root + "/" + string(Load)}.appendKey(nil, i))
+}
+
 // appendDigits appends v with leading zeros to the given width.
 func appendDigits(dst []byte, v, width int) []byte {
 	const zeros = "000000000"

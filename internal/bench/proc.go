@@ -13,6 +13,8 @@ var errUnavailable = errors.New("not available on this system")
 type Usage struct {
 	CPU      time.Duration // user and system, since the processes started
 	RSSBytes int64         // resident now
+	// PeakBytes is the most that was resident at any time.
+	PeakBytes int64
 }
 
 // ProcessUsage returns the sum of what the given processes use. It fails when
@@ -26,6 +28,7 @@ func ProcessUsage(pids []int) (Usage, error) {
 		}
 		sum.CPU += u.CPU
 		sum.RSSBytes += u.RSSBytes
+		sum.PeakBytes += u.PeakBytes
 	}
 	return sum, nil
 }

@@ -31,7 +31,27 @@ func processUsage(pid int) (Usage, error) {
 		return Usage{}, err
 	}
 	pages, err := field(statm, 1)
-	return Usage{CPU: time.Duration(ticks) * clockTick, RSSBytes: pages * int64(os.Getpagesize())}, err
+	if err != nil {
+		return Usage{}, err
+	}
+	peak, err := peakBytes(pid)
+	return Usage{CPU: time.Duration(ticks) * clockTick, RSSBytes: pages * int64(os.Getpagesize()), PeakBytes: peak}, err
+}
+
+// peakBytes reads VmHWM, which status gives in kilobytes. A process that is
+// exiting has none.
+func peakBytes(pid int) (int64, error) {
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		return 0, err
+	}
+	for line := range bytes.Lines(status) {
+		if rest, ok := bytes.CutPrefix(line, []byte("VmHWM:")); ok {
+			kb, err := field(rest, 0)
+			return kb << 10, err
+		}
+	}
+	return 0, nil
 }
 
 // cpuTicks returns utime + stime, the 14th and 15th field of a stat line. The

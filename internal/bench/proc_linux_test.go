@@ -18,7 +18,7 @@ func TestCPUTicks(t *testing.T) {
 
 func TestProcessUsage(t *testing.T) {
 	one, err := ProcessUsage([]int{os.Getpid()})
-	if err != nil || one.RSSBytes < 1<<20 {
+	if err != nil || one.RSSBytes < 1<<20 || one.PeakBytes < one.RSSBytes/2 {
 		t.Errorf("own usage: %+v, %v", one, err)
 	}
 	if _, err := ProcessUsage([]int{1 << 30}); err == nil || !strings.Contains(err.Error(), "process 1073741824: no such process") {

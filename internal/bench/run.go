@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/quorate/quorate/wire"
@@ -33,12 +34,16 @@ type bench struct {
 	Config
 	root  string // parent of everything
 	value []byte
+	pids  []int // of all sides
 }
 
 func newBench(c Config) *bench {
 	var id [6]byte
 	_, _ = rand.Read(id[:]) // never fails
-	b := &bench{Config: c, root: "/quorate-bench-" + hex.EncodeToString(id[:]), value: make([]byte, c.ValueBytes)}
+	b := &bench{
+		Config: c, root: "/quorate-bench-" + hex.EncodeToString(id[:]),
+		value: make([]byte, c.ValueBytes), pids: slices.Concat(c.PIDs, c.AgainstPIDs),
+	}
 	for i := range b.value {
 		b.value[i] = byte('a' + i%26)
 	}
@@ -93,6 +98,9 @@ func (b *bench) one(ctx context.Context, on side, s spec) (res *Result, err erro
 		err = errors.Join(err, b.cleanup(ctx, on, b.prefix(s.workload)))
 	}()
 	if err := b.prepare(ctx, on, s.workload); err != nil {
+		return nil, err
+	}
+	if err := b.settle(ctx); err != nil {
 		return nil, err
 	}
 	switch s.workload {
@@ -285,6 +293,56 @@ func (b *bench) watch(ctx context.Context, on side, row spec) (*Result, error) {
 		return stretch(changes{until: forever, most: (b.Ops + n - 1) / n}, true)
 	}
 	return stretch(changes{until: int64(b.Duration)}, true)
+}
+
+// How long a row waits for the servers to come to rest, and what counts as rest.
+const (
+	settleFor    = 20 * time.Second
+	settleSample = 300 * time.Millisecond
+	settleShare  = 0.05 // of one processor
+)
+
+// settle waits until no server is busy with what came before this row (a
+// cleanup, a snapshot, a garbage collection), as far as their process ids are
+// known; otherwise one side would pay for the other.
+func (b *bench) settle(ctx context.Context) error {
+	quiet, err := WaitQuiet(ctx, b.pids, settleFor)
+	if err == nil && !quiet {
+		b.say("a server is still busy after %v; going on", settleFor)
+	}
+	return err
+}
+
+// WaitQuiet waits until the given processes together use less than a twentieth
+// of one processor, for at most the given time. It reports whether they do, and
+// true at once where that cannot be seen.
+func WaitQuiet(ctx context.Context, pids []int, most time.Duration) (bool, error) {
+	if len(pids) == 0 {
+		return true, nil
+	}
+	sample := time.NewTicker(settleSample)
+	defer sample.Stop()
+	limit := time.Now().Add(most)
+	for last := time.Duration(-1); ; {
+		u, err := ProcessUsage(pids)
+		if errors.Is(err, errUnavailable) {
+			return true, nil
+		}
+		if err != nil {
+			return false, err
+		}
+		if last >= 0 && u.CPU-last < time.Duration(settleShare*float64(settleSample)) {
+			return true, nil
+		}
+		if last = u.CPU; time.Now().After(limit) {
+			return false, nil
+		}
+		select {
+		case <-sample.C:
+		case <-ctx.Done():
+			return false, context.Cause(ctx)
+		}
+	}
 }
 
 // meter is a reading of what the servers and this process have used.

@@ -2,6 +2,7 @@ package bench
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -112,6 +113,20 @@ func (s *Session) Call(op wire.Op, body []byte) (wire.Code, []byte, error) {
 		return 0, nil, s.failed(err, op, s.xid)
 	}
 	return s.reply(op, s.xid)
+}
+
+// Read returns the data of a znode.
+func (s *Session) Read(path string) ([]byte, error) {
+	code, body, err := s.Call(wire.OpGetData, wire.PathWatch{Path: []byte(path)}.Append(nil))
+	if err == nil && code != wire.OK {
+		err = fmt.Errorf("%s: getData %s: %w", s.addr, path, code)
+	}
+	if err != nil {
+		return nil, err
+	}
+	r := wire.NewReader(body)
+	data := bytes.Clone(r.Buffer())
+	return data, r.Err()
 }
 
 // Batch sends n requests of one operation in windows of bounded size and hands

@@ -8,6 +8,8 @@ import (
 
 // Report is everything one run measured.
 type Report struct {
+	// Root is the parent of everything that Config.Keep left in place.
+	Root string `json:"root,omitempty"`
 	// Results has one entry for each workload and number of requests in
 	// flight, all rounds taken together.
 	Results []*Result `json:"results"`
@@ -54,6 +56,7 @@ func Run(ctx context.Context, c Config) (*Report, error) {
 	rep, err := b.suite(ctx, sides)
 	if b.Keep {
 		b.say("kept: %s", b.root)
+		rep.Root = b.root
 		return rep, err
 	}
 	for _, on := range sides {

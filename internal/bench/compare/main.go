@@ -1,0 +1,202 @@
+//go:build linux
+
+// Command compare measures Quorate against Apache ZooKeeper on this machine and
+// prints the table of targets and measured figures as Markdown. It starts both
+// servers itself, standalone, each with a data directory of its own on the same
+// disk, and stops them again. It needs Debian's packages zookeeper and a Java
+// runtime.
+//
+//	go run ./internal/bench/compare [flags]
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"github.com/quorate/quorate/internal/bench"
+)
+
+// options are the command line.
+type options struct {
+	quorate   string
+	classpath string
+	dir       string
+	keep      bool
+	out       string
+	jsonOut   string
+	rounds    int
+	duration  time.Duration
+	warmup    time.Duration
+	nodes     int
+	restarts  int
+	small     bool
+	big       bool
+	markdown  io.Writer
+	log       io.Writer
+}
+
+func parseFlags(args []string) (options, error) {
+	o := options{markdown: os.Stdout, log: os.Stderr}
+	fs := flag.NewFlagSet("compare", flag.ContinueOnError)
+	fs.StringVar(&o.quorate, "quorate", "", "binary to measure (default: build ./cmd/quorate)")
+	fs.StringVar(&o.classpath, "classpath", "/etc/zookeeper/conf_example:/usr/share/java/zookeeper.jar", "class path of ZooKeeper")
+	fs.StringVar(&o.dir, "dir", "", "directory for the servers' data (default: the system's temporary directory)")
+	fs.BoolVar(&o.keep, "keep", false, "leave the servers' directories in place")
+	fs.StringVar(&o.out, "o", "", "also write the table to this file")
+	fs.StringVar(&o.jsonOut, "json", "", "write every figure to this file")
+	fs.IntVar(&o.rounds, "rounds", 3, "times each workload runs on each server")
+	fs.DurationVar(&o.duration, "duration", 10*time.Second, "length of a measured part")
+	fs.DurationVar(&o.warmup, "warmup", 3*time.Second, "unmeasured load before it")
+	fs.IntVar(&o.nodes, "nodes", 1_000_000, "znodes of the big tree")
+	fs.IntVar(&o.restarts, "restarts", 3, "restarts with the big tree")
+	fs.BoolVar(&o.small, "small", true, "measure the workloads on a small tree")
+	fs.BoolVar(&o.big, "big", true, "measure the big tree")
+	if err := fs.Parse(args); err != nil {
+		return o, err
+	}
+	if fs.NArg() > 0 {
+		return o, fmt.Errorf("unexpected argument %q", fs.Arg(0))
+	}
+	return o, nil
+}
+
+func main() {
+	o, err := parseFlags(os.Args[1:])
+	if err != nil {
+		if !errors.Is(err, flag.ErrHelp) {
+			fmt.Fprintln(os.Stderr, "compare:", err)
+		}
+		os.Exit(2)
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, o); err != nil {
+		fmt.Fprintln(os.Stderr, "compare:", err)
+		os.Exit(1)
+	}
+}
+
+// findings is everything that was measured.
+type findings struct {
+	Machine machine       `json:"machine"`
+	Small   *bench.Report `json:"small,omitempty"`
+	Big     []bigTree     `json:"big,omitempty"` // Quorate, ZooKeeper
+}
+
+func run(ctx context.Context, o options) (err error) {
+	dir, err := os.MkdirTemp(o.dir, "quorate-compare-")
+	if err != nil {
+		return err
+	}
+	if o.keep {
+		fmt.Fprintln(o.log, "data is kept in", dir)
+	} else {
+		defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	}
+	sides, err := contenders(ctx, o, dir)
+	if err != nil {
+		return err
+	}
+	f := findings{Machine: describeMachine(ctx, sides)}
+	if o.small {
+		if f.Small, err = measureSmall(ctx, o, sides); err != nil {
+			return err
+		}
+	}
+	if o.big {
+		for _, s := range sides {
+			b, err := measureBig(ctx, o, s)
+			if err != nil {
+				return fmt.Errorf("%s: %w", s.name, err)
+			}
+			f.Big = append(f.Big, b)
+		}
+	}
+	return f.publish(o)
+}
+
+// publish writes the table, and the figures if they are wanted.
+func (f *findings) publish(o options) error {
+	text := f.table(o)
+	if _, err := io.WriteString(o.markdown, text); err != nil {
+		return err
+	}
+	if o.out != "" {
+		if err := os.WriteFile(o.out, []byte(text), 0o644); err != nil {
+			return err
+		}
+	}
+	if o.jsonOut == "" {
+		return nil
+	}
+	b, err := json.MarshalIndent(f, "", "  ")
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(o.jsonOut, append(b, '\n'), 0o644)
+}
+
+// contenders returns Quorate and ZooKeeper, in this order.
+func contenders(ctx context.Context, o options, dir string) ([]contender, error) {
+	if o.quorate == "" {
+		o.quorate = filepath.Join(dir, "quorate")
+		build := exec.CommandContext(ctx, "go", "build", "-o", o.quorate, "github.com/quorate/quorate/cmd/quorate")
+		build.Stdout, build.Stderr = o.log, o.log
+		if err := build.Run(); err != nil {
+			return nil, fmt.Errorf("building cmd/quorate: %w", err)
+		}
+	}
+	java, err := exec.LookPath("java")
+	if err != nil {
+		return nil, fmt.Errorf("a Java runtime is needed: %w", err)
+	}
+	zookeeper := []string{java, "-cp", o.classpath, "org.apache.zookeeper.server.quorum.QuorumPeerMain"}
+	return []contender{
+		{name: "Quorate", command: []string{o.quorate, "server"}, dir: filepath.Join(dir, "q"), log: o.log},
+		{name: "ZooKeeper", command: zookeeper, dir: filepath.Join(dir, "z"), log: o.log},
+	}, nil
+}
+
+// measureSmall runs the workloads on both servers in turns.
+func measureSmall(ctx context.Context, o options, sides []contender) (*bench.Report, error) {
+	var running []*process
+	for _, s := range sides {
+		p, err := s.start(ctx, "small")
+		if err != nil {
+			return nil, err
+		}
+		defer p.kill()
+		if err := p.waitReady(ctx, ""); err != nil {
+			return nil, err
+		}
+		running = append(running, p)
+	}
+	all := &bench.Report{}
+	for _, c := range []bench.Config{
+		{Workloads: []bench.Workload{bench.Get, bench.Set, bench.Mixed, bench.Create}, InFlight: []int{16}},
+		{Workloads: []bench.Workload{bench.Get, bench.Set}, InFlight: []int{1}},
+		{Workloads: []bench.Workload{bench.Watch, bench.WatchPersistent, bench.Connect}},
+	} {
+		c.Servers, c.PIDs = []string{running[0].addr}, []int{running[0].pid()}
+		c.Against, c.AgainstPIDs = []string{running[1].addr}, []int{running[1].pid()}
+		c.Rounds, c.Duration, c.Warmup, c.Progress = o.rounds, o.duration, o.warmup, o.log
+		rep, err := bench.Run(ctx, c)
+		if err != nil {
+			return nil, errors.Join(err, running[0].complaint(), running[1].complaint())
+		}
+		all.Results = append(all.Results, rep.Results...)
+		all.Against = append(all.Against, rep.Against...)
+		all.Ratios = append(all.Ratios, rep.Ratios...)
+	}
+	return all, errors.Join(running[0].stop(), running[1].stop())
+}
