@@ -43,7 +43,10 @@ func newDigestScheme(alg, super string) (*digestScheme, error) {
 	return &digestScheme{hash: h, super: super}, nil
 }
 
-func (*digestScheme) Name() string        { return "digest" }
+// Name implements Scheme.
+func (*digestScheme) Name() string { return "digest" }
+
+// Authenticated implements Scheme.
 func (*digestScheme) Authenticated() bool { return true }
 
 // Valid wants two parts. Java's split drops empty parts at the end, so colons
@@ -52,8 +55,10 @@ func (*digestScheme) Valid(id string) bool {
 	return strings.Count(strings.TrimRight(id, ":"), ":") == 1
 }
 
+// Matches implements Scheme.
 func (*digestScheme) Matches(id, acl string) bool { return id == acl }
 
+// Authenticate implements Scheme; null data is refused.
 func (d *digestScheme) Authenticate(data []byte, _ netip.Addr) ([]wire.ID, wire.Code) {
 	if data == nil {
 		return nil, wire.ErrAuthFailed

@@ -14,9 +14,13 @@ import (
 // number of leading bits that count.
 type ipScheme struct{}
 
-func (ipScheme) Name() string        { return "ip" }
+// Name implements Scheme.
+func (ipScheme) Name() string { return "ip" }
+
+// Authenticated implements Scheme.
 func (ipScheme) Authenticated() bool { return false }
 
+// Authenticate implements Scheme; the data does not matter.
 func (ipScheme) Authenticate(_ []byte, remote netip.Addr) ([]wire.ID, wire.Code) {
 	return []wire.ID{AddressID(remote)}, wire.OK
 }
@@ -42,11 +46,13 @@ func hostAddress(a netip.Addr) string {
 	return string(out)
 }
 
+// Valid implements Scheme.
 func (ipScheme) Valid(id string) bool {
 	_, ok := parseIPRange(id)
 	return ok
 }
 
+// Matches implements Scheme: the bits that count are the same.
 func (ipScheme) Matches(id, acl string) bool {
 	want, ok := parseIPRange(acl)
 	if !ok {

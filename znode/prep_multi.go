@@ -41,7 +41,7 @@ func (p *Preparer) multiOps(dst []byte, req *Request) ([]byte, wire.Code) {
 			break
 		}
 		if failed != wire.OK {
-			skipMultiOp(&r, op)
+			_, _ = skipMultiOp(&r, op)
 			dst = appendMultiError(dst, wire.ErrRuntimeInconsistency)
 			continue
 		}

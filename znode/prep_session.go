@@ -28,7 +28,7 @@ func (p *Preparer) closeSession(dst []byte, req *Request) ([]byte, wire.Code) {
 		if code := p.dropEphemeral([]byte(name), req.Zxid); code == codeIO {
 			p.pending.rollback(req.Zxid)
 			p.digest = digest
-			return dst, code
+			return dst, codeIO
 		}
 	}
 	p.pending.commit()
