@@ -87,14 +87,13 @@ func validWide(r rune) bool {
 
 // The znodes that every server has and none may delete.
 const (
-	rootPath      = "/"
 	zookeeperPath = "/zookeeper"
 	configPath    = "/zookeeper/config"
 )
 
 func systemPath(path []byte) bool {
 	switch string(path) {
-	case rootPath, zookeeperPath, QuotaRoot, configPath:
+	case "/", zookeeperPath, QuotaRoot, configPath:
 		return true
 	default:
 		return false
