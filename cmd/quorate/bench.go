@@ -110,6 +110,9 @@ func (f *benchFlags) parse(fs *pflag.FlagSet, args []string) (bench.Config, erro
 	if err := fs.Parse(doubleDashes(fs, args)); err != nil {
 		return bench.Config{}, err
 	}
+	if help, err := fs.GetBool("help"); err == nil && help {
+		return bench.Config{}, pflag.ErrHelp // cobra prints the help for this
+	}
 	if fs.NArg() > 0 {
 		return bench.Config{}, fmt.Errorf("unexpected argument %q (workloads are named with --workload)", fs.Arg(0))
 	}

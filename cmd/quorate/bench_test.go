@@ -71,9 +71,7 @@ func TestBenchExitCodes(t *testing.T) {
 		{[]string{"--help"}, exitOK, ""},
 	} {
 		var out, errs bytes.Buffer
-		root := newRootCmd()
-		root.AddCommand(newBenchCmd())
-		code := execute(root, append([]string{"bench"}, c.args...), nil, &out, &errs)
+		code := run(append([]string{"bench"}, c.args...), nil, &out, &errs)
 		if code != c.code || !strings.Contains(errs.String(), c.text) {
 			t.Errorf("%v: exit code %d and %q", c.args, code, errs.String())
 		}
