@@ -12,6 +12,10 @@ import (
 // counts after. The part over path and data is remembered per znode
 // (Info.Prefix), so that a change of Stat alone hashes 60 bytes.
 
+// DigestVersion is the number of this way of hashing, in transactions and
+// snapshots.
+const DigestVersion = 2
+
 // zookeeperBelow is what the paths of znodes that do not count begin with.
 const zookeeperBelow = zookeeperPath + "/"
 
