@@ -74,17 +74,17 @@ func (d *digestScheme) Authenticate(data []byte, _ netip.Addr) ([]wire.ID, wire.
 // digest returns "user:hash". Everything is hashed, also when there is no
 // colon and the whole of it is the user.
 func (d *digestScheme) digest(userPassword []byte) string {
-	userPassword = javaText(userPassword)
+	userPassword = javaUTF8(userPassword)
 	user, _, _ := bytes.Cut(userPassword, []byte(":"))
 	h := d.hash()
 	h.Write(userPassword)
 	return string(user) + ":" + base64.StdEncoding.EncodeToString(h.Sum(nil))
 }
 
-// javaText returns UTF-8 as it is after a Java server has read it: each
+// javaUTF8 returns UTF-8 as it is after a Java server has read it: each
 // malformed sequence becomes one U+FFFD. Passwords in another encoding have
 // been hashed like that, and the hashes are in ACLs.
-func javaText(b []byte) []byte {
+func javaUTF8(b []byte) []byte {
 	if utf8.Valid(b) {
 		return b
 	}

@@ -201,7 +201,7 @@ func cutSlash(s string) int {
 
 // The right column is what Java 17 makes of the left one:
 // new String(bytes, UTF_8).getBytes(UTF_8).
-func TestJavaText(t *testing.T) {
+func TestJavaUTF8(t *testing.T) {
 	for in, want := range map[string]string{
 		"plain":                    "plain",
 		"é日😀":                      "é日😀",
@@ -223,7 +223,7 @@ func TestJavaText(t *testing.T) {
 		"\xf4\x90\x80\x80":         "\ufffd\ufffd\ufffd\ufffd",
 		"caf\xe9:pw":               "caf\ufffd:pw",
 	} {
-		if got := string(javaText([]byte(in))); got != want {
+		if got := string(javaUTF8([]byte(in))); got != want {
 			t.Errorf("%q: %q, want %q", in, got, want)
 		}
 	}

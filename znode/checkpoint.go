@@ -97,7 +97,7 @@ func (w *checkpointWriter) change(c *Change) error {
 		return errChangeOrder(w.last, c.Path)
 	}
 	w.last = append(w.last[:0], c.Path...)
-	w.key = appendPathKey(w.key[:0], keyNode, c.Path)
+	w.key = appendNodeKey(w.key[:0], c.Path)
 	if c.Deleted {
 		if err := w.nodes.delete(w.key); err != nil {
 			return err
@@ -150,7 +150,7 @@ func (w *checkpointWriter) indexedOwner(key []byte) (int64, error) {
 // ingest finishes the sstables and hands them to Pebble.
 func (w *checkpointWriter) ingest() error {
 	if err := errors.Join(w.nodes.finish(), w.owned.finish()); err != nil {
-		return fmt.Errorf("znode: writing a checkpoint to %s: %w", w.s.opts.Dir, err)
+		return w.s.writeError(err)
 	}
 	if w.index != nil {
 		err := w.index.Close()
@@ -161,11 +161,16 @@ func (w *checkpointWriter) ingest() error {
 	}
 	paths := slices.Concat(w.nodes.paths, w.owned.paths)
 	return w.s.guard(func() error {
-		if err := w.s.db.Ingest(context.Background(), paths); err != nil {
-			return fmt.Errorf("znode: adding a checkpoint to %s: %w", w.s.opts.Dir, err)
-		}
-		return nil
+		return w.s.writeError(w.s.db.Ingest(context.Background(), paths))
 	})
+}
+
+// writeError says what was being written when the disk failed.
+func (s *Store) writeError(err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("znode: writing a checkpoint to %s: %w", s.opts.Dir, err)
 }
 
 // discard gives up what ingest has not taken over.
@@ -185,17 +190,19 @@ type tableWriter struct {
 }
 
 func (t *tableWriter) set(key, value []byte) error {
-	if err := t.roll(); err != nil {
-		return err
+	err := t.roll()
+	if err == nil {
+		err = t.table.Set(key, value)
 	}
-	return t.table.Set(key, value)
+	return t.w.s.writeError(err)
 }
 
 func (t *tableWriter) delete(key []byte) error {
-	if err := t.roll(); err != nil {
-		return err
+	err := t.roll()
+	if err == nil {
+		err = t.table.Delete(key)
 	}
-	return t.table.Delete(key)
+	return t.w.s.writeError(err)
 }
 
 // roll makes sure that there is a table to write to, a new one when the last

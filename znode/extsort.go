@@ -265,7 +265,9 @@ type extHeap []*extRun
 
 func (h extHeap) Len() int      { return len(h) }
 func (h extHeap) Swap(i, j int) { h[i], h[j] = h[j], h[i] }
-func (h *extHeap) Push(x any)   { *h = append(*h, x.(*extRun)) }
+
+// Push implements [heap.Interface].
+func (h *extHeap) Push(x any) { *h = append(*h, x.(*extRun)) }
 
 func (h extHeap) Less(i, j int) bool {
 	a, b := &h[i].item, &h[j].item
@@ -278,6 +280,7 @@ func (h extHeap) Less(i, j int) bool {
 	return h[i].no < h[j].no
 }
 
+// Pop implements [heap.Interface].
 func (h *extHeap) Pop() any {
 	last := len(*h) - 1
 	run := (*h)[last]

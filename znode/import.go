@@ -174,7 +174,7 @@ func importTempDir(o ImportOptions, into Backend) string {
 
 func (res *ImportResult) warn(imp *javaImport) {
 	d := res.Digest
-	if d != nil && d.Version == javaDigestVersion && d.Zxid == res.Replay && d.Digest != res.Meta.Digest {
+	if d != nil && d.Version == DigestVersion && d.Zxid == res.Replay && d.Digest != res.Meta.Digest {
 		res.Warnings = append(res.Warnings, fmt.Sprintf(
 			"%s: the digest of its znodes is %x, it says %x; a Java server whose default charset is not UTF-8 counts non-ASCII paths differently",
 			res.Snapshot, res.Meta.Digest, d.Digest))
@@ -283,7 +283,7 @@ func (imp *javaImport) Node(path []byte, stat *Stat, acl int64, data []byte) err
 	if imp.value, err = appendRecord(imp.value[:0], path, &rec); err != nil {
 		return err
 	}
-	imp.key = appendPathKey(imp.key[:0], keyNode, path)
+	imp.key = appendNodeKey(imp.key[:0], path)
 	return imp.add(imp.key, importNode, imp.value)
 }
 
@@ -298,9 +298,7 @@ func (imp *javaImport) add(key []byte, kind byte, payload []byte) error {
 func (imp *javaImport) count(path []byte, rec *Record) {
 	imp.meta.NodeCount++
 	imp.meta.DataBytes += int64(len(path) + len(rec.Data))
-	if !bytes.HasPrefix(path, []byte("/zookeeper/")) {
-		imp.meta.Digest += NodeDigest(rec.Prefix, &rec.Stat)
-	}
+	imp.meta.Digest += NodeDigest(rec.Prefix, &rec.Stat, path)
 }
 
 // countChild counts path as a child of its parent.
@@ -322,7 +320,7 @@ func (imp *javaImport) flushSiblings() error {
 	if n == 0 || len(imp.parent) == 0 {
 		return nil // the root is nobody's child
 	}
-	imp.key = appendPathKey(imp.key[:0], keyNode, imp.parent)
+	imp.key = appendNodeKey(imp.key[:0], imp.parent)
 	return imp.add(imp.key, importChildren, binary.AppendUvarint(nil, n))
 }
 

@@ -126,7 +126,7 @@ func TestImportLarge(t *testing.T) {
 	for _, c := range changes {
 		m.NodeCount++
 		m.DataBytes += int64(len(c.Path) + len(c.Record.Data))
-		m.Digest += NodeDigest(c.Record.Prefix, &c.Record.Stat)
+		m.Digest += NodeDigest(c.Record.Prefix, &c.Record.Stat, c.Path)
 	}
 	if err := src.Checkpoint(m, changesOf(changes...)); err != nil {
 		t.Fatal(err)

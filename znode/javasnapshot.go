@@ -19,9 +19,6 @@ const (
 	// javaOpenACL is the id of the open list in snapshots; it is not in their
 	// table.
 	javaOpenACL = -1
-	// javaDigestVersion is the digest of DigestCalculator that NodeDigest
-	// computes.
-	javaDigestVersion = 2
 )
 
 // ZxidDigest is the digest that a Java snapshot carries: that of the tree when
@@ -30,7 +27,7 @@ const (
 // reached Zxid, or at once when Zxid is the snapshot's own.
 type ZxidDigest struct {
 	Zxid    int64
-	Version int32 // of the algorithm; only 2 compares with Meta.Digest
+	Version int32 // of the algorithm; only DigestVersion compares with Meta.Digest
 	Digest  uint64
 }
 
@@ -136,7 +133,7 @@ func (r *javaReader) snapshotTrailer() (t JavaSnapshotTrailer) {
 		return t
 	}
 	d := &ZxidDigest{Zxid: r.long(), Version: r.int()}
-	if d.Version < javaDigestVersion {
+	if d.Version < DigestVersion {
 		r.buffer(nil) // a hexadecimal string, of an algorithm long gone
 	} else {
 		d.Digest = uint64(r.long())
@@ -175,7 +172,7 @@ func WriteJavaSnapshot(w io.Writer, view Snapshot, o JavaSnapshotOptions) error 
 	}
 	out.put(wire.AppendString(nil, "/"))
 	out.seal()
-	digest := wire.AppendInt(wire.AppendLong(nil, m.Zxid), javaDigestVersion)
+	digest := wire.AppendInt(wire.AppendLong(nil, m.Zxid), DigestVersion)
 	out.put(wire.AppendLong(digest, int64(m.Digest)))
 	out.seal()
 	if o.LastZxid {

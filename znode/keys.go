@@ -36,14 +36,15 @@ func checkStoredPath(path []byte) error {
 	return nil
 }
 
-// appendPathKey appends the key of path under the given prefix.
-func appendPathKey(dst []byte, prefix byte, path []byte) []byte {
+// appendNodeKey appends the key of the record of path. The index entry's key
+// differs in the first byte.
+func appendNodeKey(dst, path []byte) []byte {
 	parent, name := SplitPath(path)
-	dst = append(append(dst, prefix), parent...)
+	dst = append(append(dst, keyNode), parent...)
 	return append(append(dst, keySeparator), name...)
 }
 
-// appendKeyPath appends the path that a key of appendPathKey stands for.
+// appendKeyPath appends the path of a record's or an index entry's key.
 func appendKeyPath(dst, key []byte) ([]byte, error) {
 	i := bytes.IndexByte(key, keySeparator)
 	if i < 1 {

@@ -190,8 +190,10 @@ type memSnapshot struct {
 	nodes map[string]*Record
 }
 
+// Meta implements [Snapshot].
 func (s *memSnapshot) Meta() (Meta, error) { return s.meta.clone(), nil }
 
+// Walk implements [Snapshot].
 func (s *memSnapshot) Walk(fn func(path []byte, rec *Record) error) error {
 	for _, path := range memSortedPaths(s.nodes) {
 		rec := *s.nodes[path]
@@ -203,6 +205,7 @@ func (s *memSnapshot) Walk(fn func(path []byte, rec *Record) error) error {
 	return nil
 }
 
+// Close implements [Snapshot].
 func (s *memSnapshot) Close() error { return nil }
 
 // memSortedPaths returns the keys of m in the order of [CompareKeys].

@@ -96,7 +96,7 @@ func (s *Store) Get(path, buf []byte, rec *Record) (found bool, out []byte, err 
 		return false, buf, err
 	}
 	defer s.gate.leave()
-	buf = appendPathKey(buf[:0], keyNode, path) // no longer needed when the data comes
+	buf = appendNodeKey(buf[:0], path) // no longer needed when the data comes
 	value, it, err := s.seek(buf)
 	if it == nil {
 		return false, buf, storeReadError(string(path), err)
@@ -253,8 +253,10 @@ func (s *Store) guard(fn func() error) error {
 // storeLogger is Pebble's pebble.Logger.
 type storeLogger struct{ s *Store }
 
+// Infof drops what only Pebble's authors want to know.
 func (storeLogger) Infof(string, ...any) {}
 
+// Errorf tells the operator what went wrong in the background.
 func (l storeLogger) Errorf(format string, args ...any) {
 	l.s.opts.Logger("znode: store %s: "+format, append([]any{l.s.opts.Dir}, args...)...)
 }

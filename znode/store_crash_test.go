@@ -131,11 +131,12 @@ func afterCrash(hit crash, states []string, n int) error {
 		}
 		return nil
 	}))
-	return errors.Join(oneOf(fs, states[hit.from:hit.to+1]), oneOf(again, states[hit.from:hit.to+1]))
+	return errors.Join(oneOf(fs, "/data/tree", states[hit.from:hit.to+1]), oneOf(again, "/data/tree", states[hit.from:hit.to+1]))
 }
 
-func oneOf(fs vfs.FS, states []string) error {
-	s, err := OpenStore(StoreOptions{Dir: "/data/tree", FS: fs})
+// oneOf opens the store in dir and looks for what it holds among the states.
+func oneOf(fs vfs.FS, dir string, states []string) error {
+	s, err := OpenStore(StoreOptions{Dir: dir, FS: fs})
 	if err != nil {
 		return err
 	}

@@ -518,55 +518,70 @@ func readAll(dir, want string) error {
 // after the other: the error is told, the last checkpoint stays, and reopening
 // gives one of the two.
 func TestStoreDiskFailures(t *testing.T) {
-	for n := 0; ; n++ {
-		if !storeDiskFailure(t, n) {
-			if n < 10 {
-				t.Errorf("only %d operations to fail", n)
-			}
-			return
-		}
+	n, stuck := 0, 0
+	for storeDiskFailure(t, n, &stuck) {
+		n++
 	}
+	if n < 10 || stuck == 0 || stuck > n/2 {
+		t.Errorf("%d operations failed, %d of them for good", n, stuck)
+	}
+	t.Logf("%d operations failed, %d of them for good", n, stuck)
 }
 
 // storeDiskFailure fails the nth write operation of a checkpoint; false when
-// there are fewer.
-func storeDiskFailure(t *testing.T, n int) bool {
-	mem := vfs.NewMem()
+// there are fewer. stuck counts the failures that Pebble does not survive.
+func storeDiskFailure(t *testing.T, n int, stuck *int) bool {
+	mem := vfs.NewCrashableMem()
 	inject := errorfs.OnIndex(-1)
 	full := errors.New("no space left on device")
-	fs := errorfs.Wrap(mem, errorfs.InjectorFunc(func(op errorfs.Op) error {
+	s, err := OpenStore(StoreOptions{Dir: "/tree", FS: errorfs.Wrap(mem, errorfs.InjectorFunc(func(op errorfs.Op) error {
 		if op.Kind.ReadOrWrite() == errorfs.OpIsWrite && inject.MaybeError(op) != nil {
 			return full
 		}
 		return nil
-	}))
-	s, err := OpenStore(StoreOptions{Dir: "/tree", FS: fs, Logger: t.Logf})
+	}))})
 	if err != nil {
 		t.Fatal(err)
 	}
-	first := changesOf(putChange("/", "", 0), putChange("/a", "one", 1))
-	if err := s.Checkpoint(Meta{Zxid: 1}, first); err != nil {
-		t.Fatal(err)
+	twin := NewMemBackend()
+	var states []string
+	for zxid, changes := range [][]Change{
+		{putChange("/", "", 0), putChange("/a", "one", 1)},
+		{putChange("/a", "two", 0), putChange("/b", "", 2)},
+	} {
+		m := Meta{Zxid: int64(zxid), Sessions: map[int64]int32{}, ACLs: map[ACLID]ACLEntry{}}
+		if err := twin.Checkpoint(m, changesOf(changes...)); err != nil {
+			t.Fatal(err)
+		}
+		states = append(states, dump(t, twin))
+		if zxid == 1 {
+			inject.Store(int32(n))
+		}
+		err = s.Checkpoint(m, changesOf(changes...))
 	}
-	before := dump(t, s)
-	inject.Store(int32(n))
-	err = s.Checkpoint(Meta{Zxid: 2}, changesOf(putChange("/a", "two", 0), putChange("/b", "", 2)))
 	failed := inject.Load() < 0
 	inject.Store(-1)
-	if err == nil {
-		before = dump(t, s)
-	} else if s.failed() == nil {
-		if got := dump(t, s); got != before {
+	switch {
+	case err == nil:
+		states = states[1:]
+	case !strings.Contains(err.Error(), full.Error()) || !strings.Contains(err.Error(), "/tree"):
+		t.Errorf("failure %d: unclear error %v", n, err)
+	case s.failed() == nil:
+		if got := dump(t, s); got != states[0] {
 			t.Errorf("failure %d (%v): checkpoint half there:\n%s", n, err, got)
 		}
-		if err := s.Checkpoint(Meta{Zxid: 2}, changesOf(putChange("/a", "two", 0))); err != nil {
-			t.Errorf("failure %d: not usable afterwards: %v", n, err)
+	default: // only the next open knows
+		*stuck++
+		if _, _, again := s.Meta(); again == nil || again.Error() != err.Error() {
+			t.Errorf("failure %d: %v, later %v", n, err, again)
 		}
-	} else if !errors.Is(err, full) && !strings.Contains(err.Error(), full.Error()) {
-		t.Errorf("failure %d: unclear error %v", n, err)
 	}
 	if err := s.Close(); err != nil && s.failed() == nil {
 		t.Errorf("failure %d: Close: %v", n, err)
+	}
+	left := mem.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: 100, RNG: rand.New(rand.NewPCG(1, 1))})
+	if err := oneOf(left, "/tree", states); err != nil {
+		t.Errorf("failure %d: %v", n, err)
 	}
 	return failed
 }

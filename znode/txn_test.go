@@ -79,7 +79,7 @@ func TestTxnRecords(t *testing.T) {
 			if d, ok := DecodeTxnDigest(got); ok != (rest != nil) || ok && d.Digest != 0x1a0b404ff {
 				t.Errorf("%v: digest %v %v", c.typ, d, ok)
 			}
-			if again := appendRecord(nil, &txn); !bytes.Equal(again, body) {
+			if again := encodeTxn(nil, &txn); !bytes.Equal(again, body) {
 				t.Errorf("%v: encodes to\n%x, not\n%x", c.typ, again, body)
 			}
 		}
@@ -100,8 +100,8 @@ func TestTxnRecords(t *testing.T) {
 	}
 }
 
-// appendRecord encodes what was decoded.
-func appendRecord(dst []byte, t *Txn) []byte {
+// encodeTxn encodes what was decoded.
+func encodeTxn(dst []byte, t *Txn) []byte {
 	switch t.Type {
 	case wire.OpCreate, wire.OpCreate2, wire.OpCreateContainer, wire.OpCreateTTL:
 		return t.Create.Append(dst, t.Type)
@@ -127,7 +127,7 @@ func appendRecord(dst []byte, t *Txn) []byte {
 		t.Multi.Each(&sub, func(int) bool {
 			var record int
 			dst, record = appendMultiOp(dst, sub.Type)
-			dst = appendRecord(dst, &sub)
+			dst = encodeTxn(dst, &sub)
 			endMultiOp(dst, record)
 			return true
 		})
@@ -246,7 +246,7 @@ func FuzzDecodeTxn(f *testing.F) {
 			return
 		}
 		text := describeRecord(&txn)
-		again := appendRecord(nil, &txn)
+		again := encodeTxn(nil, &txn)
 		var txn2 Txn
 		if _, err := DecodeTxn(append(again, rest...), wire.Op(typ), &txn2); err != nil {
 			t.Fatalf("%s: encoded again it does not decode: %v", text, err)

@@ -36,7 +36,7 @@ func newRootCmd() *cobra.Command {
 		SilenceErrors:     true,
 		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
 	}
-	root.AddCommand(newVersionCmd())
+	root.AddCommand(newServerCmd(), newCLICmd(), newBenchCmd(), newExportCmd(), newCheckCmd(), newVersionCmd())
 	return root
 }
 

@@ -19,8 +19,7 @@ func newVersionCmd() *cobra.Command {
 		Short: "Print the version of this binary and of the protocol it speaks",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			info, _ := debug.ReadBuildInfo()
-			return printVersion(cmd.OutOrStdout(), buildFrom(info))
+			return printVersion(cmd.OutOrStdout(), readBuild())
 		},
 	}
 }
@@ -30,6 +29,12 @@ type build struct {
 	version string // module version, "devel" when built from a work tree
 	commit  string // revision hash, with "-dirty" when the tree had changes
 	time    string // commit time, RFC 3339, empty when unknown
+}
+
+// readBuild describes the running binary.
+func readBuild() build {
+	info, _ := debug.ReadBuildInfo()
+	return buildFrom(info)
 }
 
 // buildFrom reads the stamps the Go linker left; info may be nil.

@@ -1,0 +1,179 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"strconv"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+
+	"github.com/quorate/quorate/conf"
+	"github.com/quorate/quorate/internal/server"
+)
+
+const serverLong = `Runs a server. Without a file it is a standalone one on 127.0.0.1:2181 with its
+data under ./data. With a zoo.cfg, also an unchanged one of a Java
+installation, it does as that says; docs/configuration.md lists the keys. Any
+key can be given by the environment too, as QUORATE_<KEY>, or by --set.
+
+SIGTERM and SIGINT stop it: what was committed is answered, a checkpoint is
+written, and the exit code is 0.`
+
+// newServerCmd returns the command that runs a server.
+func newServerCmd() *cobra.Command {
+	var sets []string
+	cmd := &cobra.Command{
+		Use:     "server [zoo.cfg]",
+		Short:   "Run a server",
+		Long:    serverLong,
+		Example: "  quorate server\n  quorate server /etc/zookeeper/conf/zoo.cfg --set snapCount=50000",
+		Args:    cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			path := ""
+			if len(args) == 1 {
+				path = args[0]
+			}
+			ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGTERM, os.Interrupt)
+			defer stop()
+			return runServer(ctx, cmd.OutOrStdout(), cmd.ErrOrStderr(), path, sets)
+		},
+	}
+	cmd.Flags().StringArrayVar(&sets, "set", nil, "set a configuration key: `key=value`; may be repeated")
+	return cmd
+}
+
+func runServer(ctx context.Context, stdout, stderr io.Writer, path string, sets []string) error {
+	cfg, warnings, err := conf.Load(path, os.Environ(), sets)
+	if err != nil {
+		return err
+	}
+	log := newLogger(stderr, cfg.LogLevel)
+	defer func() { _ = log.Sync() }()
+	for _, w := range warnings {
+		log.Warn("configuration", zap.String("what", w.String()))
+	}
+	if cfg.Distributed() {
+		return errors.New("ensembles are not served yet: the configuration lists " +
+			strconv.Itoa(len(cfg.Quorum.Servers)) + " servers")
+	}
+	tuneRuntime()
+	s, err := server.Open(serverConfig(cfg, log))
+	if err != nil {
+		return err
+	}
+	announce(stdout, cfg, s)
+	if err := s.Run(ctx); !errors.Is(err, server.ErrStopped) {
+		return err
+	}
+	fmt.Fprintln(stdout, "quorate: stopped")
+	return nil
+}
+
+// tuneRuntime lets the collector run less often than Go's default would on a
+// heap this small: the tree is outside of it, so what is left is requests.
+func tuneRuntime() {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(400)
+	}
+}
+
+// announce says where the server is and what it found.
+func announce(w io.Writer, cfg *conf.Config, s *server.Server) {
+	for _, a := range s.Addrs() {
+		fmt.Fprintf(w, "quorate: listening on %s\n", a)
+	}
+	fmt.Fprintf(w, "quorate: data in %s", cfg.DataDir)
+	if cfg.DataLogDir != cfg.DataDir {
+		fmt.Fprintf(w, ", log in %s", cfg.DataLogDir)
+	}
+	r := s.Recovery()
+	how := ""
+	if r.Imported {
+		how = ", imported from ZooKeeper's files"
+	}
+	fmt.Fprintf(w, "\nquorate: %d znodes, zxid 0x%x (checkpoint 0x%x, %d transactions replayed%s) in %s\n",
+		r.Znodes, r.Zxid, r.Checkpoint, r.Replayed, how, r.Took.Round(time.Millisecond/10))
+}
+
+func newLogger(w io.Writer, level string) *zap.Logger {
+	lvl, err := zapcore.ParseLevel(level)
+	if err != nil {
+		lvl = zapcore.InfoLevel
+	}
+	enc := zap.NewProductionEncoderConfig()
+	enc.EncodeTime = zapcore.ISO8601TimeEncoder
+	enc.EncodeDuration = zapcore.StringDurationEncoder
+	return zap.New(zapcore.NewCore(zapcore.NewConsoleEncoder(enc), zapcore.AddSync(w), lvl))
+}
+
+// serverConfig translates the configuration into what a server takes.
+func serverConfig(c *conf.Config, log *zap.Logger) server.Config {
+	sc := server.Config{
+		DataDir: c.DataDir, LogDir: c.DataLogDir,
+		TickTime:          c.TickTime,
+		SessionTimeoutMin: c.MinSessionTimeout, SessionTimeoutMax: c.MaxSessionTimeout,
+		ConnsPerIP: c.MaxClientCnxns, ConnsMax: c.MaxCnxns,
+		HandshakeTimeout: c.SessionlessCnxnTimeout,
+		RequestBytesMax:  c.MaxBufferBytes, OversizedBytesMax: int(c.OversizedRequestBytesMax),
+		Words:         allowedWords(c),
+		ExtendedTypes: c.ExtendedTypesEnabled, Emulate353TTL: c.Emulate353TTLNodes,
+		EnforceQuota: c.EnforceQuota, NoDigest: !c.DigestEnabled,
+		ReconfigEnabled: c.Quorum.ReconfigEnabled,
+		Access: server.Access{
+			SkipACL: c.Auth.SkipACL, DigestDisabled: !c.Auth.DigestEnabled,
+			DigestAlg: c.Auth.DigestAlg, SuperDigest: c.Auth.SuperDigest, Enforce: enforcedSchemes(c),
+		},
+		WatchesOptimized: c.WatchManagerName == "org.apache.zookeeper.server.watch.WatchManagerOptimized",
+		TreeBytes:        c.Tree.BudgetBytes,
+		SnapCount:        c.SnapCount, LogRetainBytes: c.Log.RetainBytes,
+		PreallocBytes: c.PreAllocBytes, LogRollBytes: max(c.TxnLogSizeLimitBytes, 0), NoSync: !c.ForceSync,
+		TrustEmptySnapshot: c.SnapshotTrustEmpty,
+		ReapInterval:       c.Container.CheckInterval, ReapPerMinute: c.Container.MaxPerMinute,
+		NeverUsed: c.Container.MaxNeverUsedInterval,
+		Log:       log, Version: announcedVersion(),
+	}
+	sc.ClientAddrs = []string{net.JoinHostPort(c.ClientPortAddress, strconv.Itoa(c.ClientPort))}
+	return sc
+}
+
+// enforcedSchemes are the schemes of which a connection must hold one.
+func enforcedSchemes(c *conf.Config) []string {
+	var schemes []string
+	if c.Auth.EnforceEnabled {
+		schemes = append(schemes, c.Auth.EnforceSchemes...)
+	}
+	if c.Auth.RequireClientSASL {
+		schemes = append(schemes, "sasl")
+	}
+	return schemes
+}
+
+func allowedWords(c *conf.Config) []string {
+	words := c.FourLetterWords
+	if c.ReadOnlyMode {
+		words = append(words, "isro")
+	}
+	return words
+}
+
+// announcedVersion is the first line of srvr: tools take its first three
+// numbers for ZooKeeper's.
+func announcedVersion() string {
+	info, _ := debug.ReadBuildInfo()
+	b := buildFrom(info)
+	built := b.time
+	if built == "" {
+		built = "unknown"
+	}
+	return zooKeeperVersion + "-quorate-" + b.commit + ", built on " + built
+}

@@ -1,0 +1,307 @@
+package replica
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/quorate/quorate/wire"
+	"github.com/quorate/quorate/znode"
+)
+
+// Entries are committed transactions in order of their zxids, each a header,
+// a record and perhaps a digest. The log's batches are.
+type Entries interface {
+	Len() int
+	Entry(i int) (zxid int64, payload []byte)
+}
+
+// applyStretch is how many transactions are applied under one hold of the
+// tree's lock before readers get their turn.
+const applyStretch = 64
+
+// Apply applies committed transactions, delivers their watch events, answers
+// the clients that asked for them and serves the reads that waited behind
+// them. Only the loop calls it; now is its monotonic clock in ms. An error
+// means that the database can go no further.
+func (r *Replica) Apply(entries Entries, now int64) error {
+	r.now = now
+	for i := 0; i < entries.Len() || r.stalled != nil; {
+		end := min(i+applyStretch, entries.Len())
+		next, need, err := r.applyStretch(entries, i, end)
+		if err != nil {
+			return err
+		}
+		if need.d.kind != needNothing {
+			if err := r.satisfy(need.client, need.d); err != nil {
+				return fmt.Errorf("reading %q from the tree at rest: %w", need.d.path, err)
+			}
+		}
+		i = next
+	}
+	r.notifySinks()
+	return nil
+}
+
+// blocked is what stopped a stretch: a node that has to be read first, for the
+// transaction itself or for a client's waiting read.
+type blocked struct {
+	d      demand
+	client *Client
+}
+
+func (r *Replica) applyStretch(entries Entries, from, to int) (next int, need blocked, err error) {
+	r.tree.Lock()
+	defer r.tree.Unlock()
+	if r.stalled != nil {
+		if d := r.stalled.drain(); d.kind != needNothing {
+			return from, blocked{d: d, client: r.stalled}, nil
+		}
+		r.stalled = nil
+	}
+	for i := from; i < to; i++ {
+		_, payload := entries.Entry(i)
+		c, err := r.applyOne(payload)
+		var absent *znode.NotResidentError
+		if errors.As(err, &absent) {
+			return i, blocked{d: demand{kind: needNode, path: absent.Path}}, nil
+		}
+		if err != nil {
+			return i, blocked{}, err
+		}
+		if c == nil {
+			continue
+		}
+		if d := c.drain(); d.kind != needNothing {
+			r.stalled = c
+			return i + 1, blocked{d: d, client: c}, nil
+		}
+	}
+	return to, blocked{}, nil
+}
+
+// applyOne applies one transaction. It returns the client whose answer it
+// made, if any. The tree is locked.
+func (r *Replica) applyOne(payload []byte) (*Client, error) {
+	rd := wire.NewReader(payload)
+	var h znode.TxnHeader
+	h.Decode(&rd)
+	if err := rd.Err(); err != nil {
+		return nil, fmt.Errorf("transaction header: %w", err)
+	}
+	var err error
+	r.events, err = r.tree.Apply(&h, rd.Remaining(), &r.result, r.events[:0])
+	if err != nil {
+		return nil, err
+	}
+	r.Stats.Commits.Add(1)
+	r.digests.note(h.Zxid, r.tree.Digest())
+	for i := range r.events {
+		r.deliver(&r.events[i], h.Zxid)
+	}
+	o := r.inflight.take(h.Zxid)
+	r.followSession(&h, payload[znode.TxnHeaderBytes:], o)
+	if o.client == nil {
+		return nil, nil
+	}
+	o.client.complete(&o, h.Zxid, &r.result)
+	return o.client, nil
+}
+
+// followSession keeps the tracker and the clients in step with the sessions
+// that transactions open and close.
+func (r *Replica) followSession(h *znode.TxnHeader, body []byte, o owner) {
+	switch {
+	case h.Type == wire.OpCreateSession:
+		rd := wire.NewReader(body)
+		s := r.openSession(h.ClientID, rd.Int())
+		if o.client != nil {
+			s.client = o.client
+		}
+	case h.Type == wire.OpCloseSession:
+		s := r.sessions[h.ClientID]
+		r.tracker.Remove(h.ClientID)
+		delete(r.sessions, h.ClientID)
+		if s != nil && s.client != nil && s.client != o.client {
+			r.end(s.client)
+		}
+	}
+}
+
+// deliver sends one event to the clients that watch for it and may know of it.
+func (r *Replica) deliver(e *znode.Event, zxid int64) {
+	targets := r.fire(e)
+	if len(targets) == 0 {
+		return
+	}
+	for _, c := range targets {
+		r.deliverTo(c, e, zxid)
+	}
+	r.Stats.event(e.Type, int64(len(targets)))
+}
+
+// fire consumes the watches that an event triggers and returns their clients.
+func (r *Replica) fire(e *znode.Event) []*Client {
+	r.watchMu.Lock()
+	defer r.watchMu.Unlock()
+	r.fired = r.watches.Fire(r.fired[:0], e.Type, e.Path)
+	r.targets = r.targets[:0]
+	for _, w := range r.fired {
+		if c := r.clients[w]; c != nil {
+			r.targets = append(r.targets, c)
+		}
+	}
+	return r.targets
+}
+
+func (r *Replica) deliverTo(c *Client, e *znode.Event, zxid int64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.state >= StateClosed || !r.allowed(e.ACL, wire.PermRead, c.ids) {
+		return
+	}
+	c.out = wire.AppendNotification(c.out, zxid, e.Type, e.Path)
+	c.Stats.sent()
+	r.Stats.Sent.Add(1)
+	if len(c.out) > r.opt.EventBytes {
+		// It does not read what it asked to be told. Its session may live on.
+		c.out, c.state = nil, StateClosed
+	}
+	r.markDirty(c)
+}
+
+// markDirty lists a client whose output has grown. Only the loop calls it.
+func (r *Replica) markDirty(c *Client) {
+	if !c.dirty {
+		c.dirty = true
+		r.dirty = append(r.dirty, c)
+	}
+}
+
+// notifySinks tells the connections what happened, without locks.
+func (r *Replica) notifySinks() {
+	for i, c := range r.dirty {
+		c.dirty = false
+		c.sink.Flush()
+		r.dirty[i] = nil
+	}
+	r.dirty = r.dirty[:0]
+	for i, c := range r.resume {
+		c.sink.Resume()
+		r.resume[i] = nil
+	}
+	r.resume = r.resume[:0]
+}
+
+// end closes a client from the server's side. Loop only.
+func (r *Replica) end(c *Client) {
+	c.mu.Lock()
+	c.setState(StateClosed)
+	c.mu.Unlock()
+	r.markDirty(c)
+	r.resume = append(r.resume, c)
+}
+
+// complete answers the oldest write of the client. The tree is locked.
+func (c *Client) complete(o *owner, zxid int64, res *znode.Result) {
+	c.proposed--
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.state == StateClosed || c.queue.len() == 0 {
+		return
+	}
+	c.queue.pop()
+	ms := max(c.r.now-o.at, 0)
+	c.Stats.latency.add(ms, 1)
+	c.Stats.LastLatency.Store(ms)
+	c.Stats.LastZxid.Store(zxid)
+	c.r.Stats.latency.add(ms, 1)
+	c.r.Stats.Sent.Add(1)
+	c.r.markDirty(c)
+	switch o.op {
+	case wire.OpCreateSession:
+		c.established(zxid)
+	case wire.OpCloseSession:
+		c.appendReply(o.xid, zxid, wire.OK)
+		c.setState(StateClosed)
+	default:
+		c.appendResult(o, zxid, res)
+	}
+}
+
+// appendResult encodes the answer to a write.
+func (c *Client) appendResult(o *owner, zxid int64, res *znode.Result) {
+	if res.Code != wire.OK {
+		c.appendReply(o.xid, zxid, res.Code)
+		return
+	}
+	out, mark := wire.BeginFrame(c.out)
+	out = wire.ReplyHeader{Xid: o.xid, Zxid: zxid}.Append(out)
+	if o.op == wire.OpMulti {
+		out = appendMulti(out, res.Sub)
+	} else {
+		out = appendRecord(out, o.op, res)
+	}
+	c.out = wire.EndFrame(out, mark)
+	c.Stats.sent()
+}
+
+// appendRecord encodes the response record of one successful write.
+func appendRecord(out []byte, op wire.Op, res *znode.Result) []byte {
+	switch op {
+	case wire.OpCreate:
+		return wire.AppendString(out, res.Path)
+	case wire.OpCreate2, wire.OpCreateContainer, wire.OpCreateTTL:
+		return res.Stat.Append(wire.AppendString(out, res.Path))
+	case wire.OpSetData, wire.OpSetACL:
+		return res.Stat.Append(out)
+	default:
+		return out
+	}
+}
+
+// appendMulti encodes the results of a multi. Creations that return a Stat all
+// answer as create2; after a failure every result is an error, and the header
+// of the whole reply still says OK.
+func appendMulti(out []byte, subs []znode.Result) []byte {
+	for i := range subs {
+		s := &subs[i]
+		if s.Type == wire.OpError {
+			out = wire.MultiHeader{Op: wire.OpError, Err: s.Code}.Append(out)
+			out = wire.AppendInt(out, int32(s.Code))
+			continue
+		}
+		typ := s.Type
+		if typ == wire.OpCreateContainer || typ == wire.OpCreateTTL {
+			typ = wire.OpCreate2
+		}
+		out = appendRecord(wire.MultiHeader{Op: typ}.Append(out), typ, s)
+	}
+	return wire.MultiEnd.Append(out)
+}
+
+// drain serves what waited behind a write that is answered now, up to the
+// next write. The tree is locked.
+func (c *Client) drain() demand {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for c.state < StateClosed && c.queue.len() > 0 {
+		e := c.queue.front()
+		switch e.kind {
+		case entryWrite:
+			return demand{}
+		case entryRead:
+			if need := c.serve(e.xid, e.op, e.ids, c.queue.body(e)); need.kind != needNothing {
+				return need
+			}
+		case entryReply:
+			c.answerNow(e)
+		}
+		c.queue.pop()
+		c.r.markDirty(c)
+	}
+	if c.paused && c.queue.len() <= c.r.opt.QueueLimit/2 && len(c.out) < c.r.opt.OutBytes {
+		c.paused = false
+		c.r.resume = append(c.r.resume, c)
+	}
+	return demand{}
+}

@@ -1,0 +1,377 @@
+package replica
+
+import (
+	"fmt"
+
+	"github.com/quorate/quorate/wire"
+)
+
+// Status is what Feed wants next.
+type Status uint8
+
+const (
+	// More: every whole frame is consumed; read more bytes.
+	More Status = iota
+	// Wait: feed the rest again after the sink's Resume.
+	Wait
+	// Done: the connection ends after what is in the output; read no more.
+	Done
+)
+
+// Kind says what a Submission asks of the loop.
+type Kind uint8
+
+const (
+	// SubmitWrite is a request that becomes a transaction.
+	SubmitWrite Kind = iota
+	// SubmitConnect is a connect request.
+	SubmitConnect
+	// SubmitDetach says that the connection is gone.
+	SubmitDetach
+)
+
+// Submission is a step for the loop. Body aliases what was fed: copy it when
+// it has to outlive the call.
+type Submission struct {
+	Kind   Kind
+	Client *Client
+	Xid    int32
+	Op     wire.Op
+	Body   []byte
+	IDs    []wire.ID
+	At     int64 // ms, monotonic: when it was received
+}
+
+// connectBytesMin is a ConnectRequest with an empty password.
+const connectBytesMin = 28
+
+// Feed consumes the whole frames at the start of buf. Reads are answered into
+// the output at once; writes, and connect requests, are appended to subs for
+// the loop, in order. It returns how many bytes it consumed. now is the
+// monotonic clock in ms.
+//
+// An error wraps [ErrProtocol], or is the storage's: the connection is to be
+// closed. Only the connection's own goroutine may call Feed, without locks.
+func (c *Client) Feed(buf []byte, now int64, subs []Submission) (int, []Submission, Status, error) {
+	f := feed{c: c, buf: buf, now: now, subs: subs}
+	for {
+		more, err := f.run()
+		if err != nil {
+			return f.n, f.subs, Done, err
+		}
+		if more {
+			continue
+		}
+		return f.n, f.subs, f.status, nil
+	}
+}
+
+// feed is one call of Feed.
+type feed struct {
+	c      *Client
+	buf    []byte
+	n      int // consumed
+	now    int64
+	subs   []Submission
+	count  int64
+	touch  bool // something that renews the session came
+	status Status
+}
+
+// run consumes frames under one hold of the locks. It returns true when it let
+// go of them to read from the backend, and has to be called again.
+func (f *feed) run() (again bool, err error) {
+	c, tree := f.c, f.c.r.tree
+	tree.RLock()
+	c.mu.Lock()
+	var need demand
+	for f.status == More {
+		frame, ok, ferr := f.next()
+		if ferr != nil || !ok {
+			err = ferr
+			break
+		}
+		if frame == nil {
+			continue
+		}
+		if need, err = f.frame(frame); err != nil || need.kind != needNothing {
+			break
+		}
+		f.n += wire.FrameHeaderBytes + len(frame)
+	}
+	f.settle()
+	c.mu.Unlock()
+	tree.RUnlock()
+	if err != nil || need.kind == needNothing {
+		return false, err
+	}
+	return true, c.r.satisfy(c, need)
+}
+
+// settle accounts for what was received. The locks are held.
+func (f *feed) settle() {
+	if f.count == 0 {
+		return
+	}
+	c := f.c
+	c.Stats.Received.Add(f.count)
+	c.r.Stats.Received.Add(f.count)
+	f.count = 0
+	if c.session != nil && f.touch {
+		c.session.heard.Store(f.now)
+	}
+}
+
+// next returns the next whole frame. ok is false when more bytes are needed;
+// a nil frame says that bytes were skipped.
+func (f *feed) next() (frame []byte, ok bool, err error) {
+	rest := f.buf[f.n:]
+	if f.c.skip > 0 {
+		n := min(f.c.skip, len(rest))
+		f.c.skip -= n
+		f.n += n
+		return nil, n > 0, nil
+	}
+	if len(rest) < wire.FrameHeaderBytes {
+		return nil, false, nil
+	}
+	size := int(wire.FrameLength(rest))
+	if err := f.checkLength(size); err != nil {
+		return nil, false, err
+	}
+	if size > f.c.r.opt.RequestBytesMax {
+		return f.oversized(rest, size)
+	}
+	rest = rest[wire.FrameHeaderBytes:]
+	if len(rest) < size {
+		return nil, false, nil
+	}
+	return rest[:size:size], true, nil
+}
+
+func (f *feed) checkLength(size int) error {
+	limit := f.c.r.opt.RequestBytesMax
+	if f.c.state == StateConnected {
+		limit = max(limit, f.c.r.opt.OversizedBytesMax)
+	}
+	if size <= 0 || size > limit {
+		return fmt.Errorf("%w: packet length %d is not in 1..%d", ErrProtocol, size, limit)
+	}
+	return nil
+}
+
+// oversized answers a request that is too long from its header alone and
+// arranges for its body to be skipped. ZooKeeper closes the connection.
+func (f *feed) oversized(rest []byte, size int) ([]byte, bool, error) {
+	const head = wire.FrameHeaderBytes + wire.RequestHeaderBytes
+	if len(rest) < head {
+		return nil, false, nil
+	}
+	var h wire.RequestHeader
+	rd := wire.NewReader(rest[wire.FrameHeaderBytes:head])
+	h.Decode(&rd)
+	f.n += head
+	f.c.skip = size - wire.RequestHeaderBytes
+	f.count++
+	f.c.r.Stats.Oversized.Add(1)
+	f.c.answerInTurn(entry{xid: h.Xid, op: h.Op, kind: entryReply, code: wire.ErrBadArguments, zxid: zxidOfReply})
+	return nil, true, nil
+}
+
+// frame handles one frame. The locks are held.
+func (f *feed) frame(frame []byte) (demand, error) {
+	c := f.c
+	switch c.state {
+	case StateNew:
+		return demand{}, f.connect(frame)
+	case StateConnecting:
+		f.status = Wait
+		f.n -= wire.FrameHeaderBytes + len(frame) // not consumed yet
+		return demand{}, nil
+	case StateConnected:
+	default:
+		return demand{}, nil // later requests of a closing session are dropped
+	}
+	if len(frame) < wire.RequestHeaderBytes {
+		return demand{}, fmt.Errorf("%w: packet of %d bytes is shorter than a request header", ErrProtocol, len(frame))
+	}
+	rd := wire.NewReader(frame)
+	var h wire.RequestHeader
+	h.Decode(&rd)
+	need := f.request(h, frame[wire.RequestHeaderBytes:])
+	if need.kind != needNothing {
+		return need, nil
+	}
+	f.count++
+	if c.full() {
+		c.paused = true
+		f.status = Wait
+	}
+	return demand{}, nil
+}
+
+// connect takes the first packet of a connection.
+func (f *feed) connect(frame []byte) error {
+	var req wire.ConnectRequest
+	rd := wire.NewReader(frame)
+	req.Decode(&rd)
+	if rd.Err() != nil || len(frame) < connectBytesMin {
+		return fmt.Errorf("%w: connect request of %d bytes: %v", ErrProtocol, len(frame), rd.Err())
+	}
+	f.c.hasReadOnly = req.HasReadOnly
+	f.c.setState(StateConnecting)
+	f.count++
+	f.subs = append(f.subs, Submission{Kind: SubmitConnect, Client: f.c, Body: frame, At: f.now})
+	f.status = Wait
+	return nil
+}
+
+// request dispatches one request of a session.
+func (f *feed) request(h wire.RequestHeader, body []byte) demand {
+	c := f.c
+	c.Stats.LastOp.Store(int32(h.Op))
+	c.Stats.LastXid.Store(h.Xid)
+	if !c.authenticated(h.Op) {
+		c.endInTurn(entry{xid: h.Xid, op: h.Op, kind: entryReply, code: wire.ErrSessionClosedRequiresAuth})
+		return demand{}
+	}
+	f.touch = f.touch || (h.Op != wire.OpAuth && h.Op != wire.OpSASL)
+	switch {
+	case h.Op == wire.OpAuth:
+		f.auth(h, body)
+	case h.Op == wire.OpCreateSession || !served(h.Op):
+		c.endInTurn(entry{xid: h.Xid, op: h.Op, kind: entryReply, code: wire.ErrUnimplemented, zxid: -1})
+	case h.Op.IsWrite():
+		f.write(h, body)
+	default:
+		return f.read(h, body)
+	}
+	return demand{}
+}
+
+// write queues a request for the loop.
+func (f *feed) write(h wire.RequestHeader, body []byte) {
+	c := f.c
+	c.push(entry{xid: h.Xid, op: h.Op, kind: entryWrite, held: len(body)}, nil)
+	if h.Op == wire.OpCloseSession {
+		c.setState(StateClosing)
+	}
+	f.subs = append(f.subs, Submission{
+		Kind: SubmitWrite, Client: c, Xid: h.Xid, Op: h.Op, Body: body, IDs: c.ids, At: f.now,
+	})
+}
+
+// read answers a request that changes nothing, or queues it behind the
+// client's own writes.
+func (f *feed) read(h wire.RequestHeader, body []byte) demand {
+	c := f.c
+	if c.queue.len() > 0 {
+		c.push(entry{xid: h.Xid, op: h.Op, kind: entryRead, ids: c.ids}, body)
+		return demand{}
+	}
+	need := c.serve(h.Xid, h.Op, c.ids, body)
+	if need.kind == needNothing {
+		c.Stats.latency.add(0, 1)
+		c.r.Stats.latency.add(0, 1)
+	}
+	return need
+}
+
+// served reports whether op is one that a client may send.
+func served(op wire.Op) bool {
+	switch op {
+	case wire.OpNotification, wire.OpCheck, wire.OpError:
+		return false
+	}
+	return op.Short() != "NA"
+}
+
+// authenticated applies enforce.auth.schemes.
+func (c *Client) authenticated(op wire.Op) bool {
+	if len(c.r.opt.EnforceAuth) == 0 || op == wire.OpAuth || op == wire.OpSASL {
+		return true
+	}
+	for _, id := range c.ids {
+		for _, s := range c.r.opt.EnforceAuth {
+			if id.Scheme == s {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// auth adds credentials to the connection. They count for the requests that
+// were received after it; the answer keeps its place in the order.
+func (f *feed) auth(h wire.RequestHeader, body []byte) {
+	c := f.c
+	var p wire.AuthPacket
+	rd := wire.NewReader(body)
+	p.Decode(&rd)
+	e := entry{xid: h.Xid, op: h.Op, kind: entryReply}
+	code := wire.ErrAuthFailed
+	var add []wire.ID
+	if rd.Err() == nil {
+		add, code = c.r.opt.Rules.Auth.Authenticate(string(p.Scheme), p.Auth, c.remote)
+	}
+	if code != wire.OK {
+		c.r.Stats.AuthFailed.Add(1)
+		e.code = code
+		c.endInTurn(e)
+		return
+	}
+	c.addIDs(add)
+	c.answerInTurn(e)
+}
+
+// addIDs replaces the credentials by a larger set.
+func (c *Client) addIDs(add []wire.ID) {
+	ids := make([]wire.ID, len(c.ids), len(c.ids)+len(add))
+	copy(ids, c.ids)
+next:
+	for _, id := range add {
+		for _, have := range ids {
+			if have == id {
+				continue next
+			}
+		}
+		ids = append(ids, id)
+	}
+	c.ids = ids
+}
+
+// answerInTurn gives an answer that is known already, behind earlier ones.
+func (c *Client) answerInTurn(e entry) {
+	if c.queue.len() > 0 {
+		c.push(e, nil)
+		return
+	}
+	c.answerNow(&e)
+}
+
+// endInTurn is answerInTurn, after which the connection closes.
+func (c *Client) endInTurn(e entry) {
+	e.last = true
+	if c.queue.len() > 0 {
+		c.push(e, nil)
+		c.setState(StateClosing)
+		return
+	}
+	c.answerNow(&e)
+}
+
+// zxidOfReply, as the zxid of a known answer, means the last processed one at
+// the time it is given.
+const zxidOfReply = -2
+
+// answerNow writes a known answer. The locks are held.
+func (c *Client) answerNow(e *entry) {
+	zxid := e.zxid
+	if zxid == zxidOfReply {
+		zxid = c.r.tree.LastZxid()
+	}
+	c.appendReply(e.xid, zxid, e.code)
+	if e.last {
+		c.setState(StateClosed)
+	}
+}

@@ -1,0 +1,218 @@
+package replica
+
+import (
+	"net/netip"
+	"sync"
+	"sync/atomic"
+
+	"github.com/quorate/quorate/session"
+	"github.com/quorate/quorate/watch"
+	"github.com/quorate/quorate/wire"
+	"github.com/quorate/quorate/znode"
+)
+
+// Options configure a Replica. Times are in milliseconds.
+type Options struct {
+	Tree *znode.Tree
+	// Rules decide what a write may do; see [znode.Rules].
+	Rules znode.Rules
+	// ServerID is the top byte of session ids. A standalone server has 1.
+	ServerID int64
+	// TickMillis is the step of session expiry.
+	TickMillis int64
+	// SessionMillisMin and SessionMillisMax bound what clients may ask for.
+	SessionMillisMin, SessionMillisMax int32
+	// RequestBytesMax is jute.maxbuffer: the longest request that is served.
+	RequestBytesMax int
+	// OversizedBytesMax is up to which a longer request is skipped and answered
+	// with an error; beyond it the connection is closed, as ZooKeeper does at
+	// once. 0 closes at once too.
+	OversizedBytesMax int
+	// QueueLimit and QueueBytes bound the requests of one client that wait
+	// behind its own writes; at the bound nothing more is read from it.
+	// 0 means 1,000 requests and 4 MiB.
+	QueueLimit, QueueBytes int
+	// OutBytes bounds the answers that wait for a slow client: at the bound no
+	// more of its requests are read. 0 means 1 MiB.
+	OutBytes int
+	// EventBytes bounds what waits for a client that reads nothing while its
+	// watches fire: beyond it the connection is closed. 0 means 64 MiB.
+	EventBytes int
+	// EnforceAuth lists the schemes of which a connection must hold one before
+	// anything but auth is served (enforce.auth.schemes). Empty: none.
+	EnforceAuth []string
+	// ReapMillis is the interval of the container and TTL check, ReapPerCheck
+	// how many nodes one check may delete, and NeverUsedMillis after how long a
+	// container that never had a child goes too (0: never).
+	ReapMillis, NeverUsedMillis int64
+	ReapPerCheck                int
+	// WatchesOptimized says that addWatch is refused, as with ZooKeeper's
+	// WatchManagerOptimized.
+	WatchesOptimized bool
+}
+
+func (o *Options) fillDefaults() {
+	setDefault(&o.QueueLimit, 1000)
+	setDefault(&o.QueueBytes, 4<<20)
+	setDefault(&o.OutBytes, 1<<20)
+	setDefault(&o.EventBytes, 64<<20)
+	setDefault(&o.RequestBytesMax, 0xfffff)
+	setDefault(&o.ReapPerCheck, 10000)
+	setDefault(&o.ServerID, 1)
+	setDefault(&o.TickMillis, 3000)
+	setDefault(&o.ReapMillis, 60000)
+	setDefault(&o.SessionMillisMin, int32(2*o.TickMillis))
+	setDefault(&o.SessionMillisMax, int32(20*o.TickMillis))
+}
+
+func setDefault[T int | int32 | int64](v *T, d T) {
+	if *v == 0 {
+		*v = d
+	}
+}
+
+// Session is an open session as this server sees it.
+type Session struct {
+	ID int64
+	// timeout is the negotiated timeout in ms; a reconnect may change it.
+	timeout atomic.Int32
+	// heard is when the session last renewed itself, on the monotonic clock;
+	// touched is what of it the tracker has been told.
+	heard   atomic.Int64
+	touched int64
+	client  *Client // nil while nobody is attached; owned by the loop
+}
+
+// TimeoutMillis returns the negotiated timeout.
+func (s *Session) TimeoutMillis() int32 { return s.timeout.Load() }
+
+// Replica is one server's state. See the package comment for who may call
+// what.
+type Replica struct {
+	opt  Options
+	tree *znode.Tree
+	prep *znode.Preparer
+
+	// Owned by the loop.
+	tracker  *session.Tracker
+	ids      session.IDs
+	sessions map[int64]*Session
+	nextZxid int64
+	inflight ownerQueue
+	dirty    []*Client
+	resume   []*Client
+	// stalled is a client whose waiting read needs the backend first.
+	stalled  *Client
+	events   []znode.Event
+	result   znode.Result
+	fired    []watch.Watcher
+	targets  []*Client
+	nextReap int64
+	now      int64 // monotonic ms of the step under way
+
+	digests digestLog
+	// Stats count for the four-letter words and metrics.
+	Stats Stats
+
+	watchMu     sync.Mutex
+	watches     *watch.Table
+	clients     map[watch.Watcher]*Client
+	nextWatcher watch.Watcher
+}
+
+// New returns a Replica over a tree that is complete up to its last zxid.
+// Every session of the tree starts with its full timeout. Session ids are made
+// from the wall clock: a monotonic one, as in ZooKeeper, may give an id twice
+// when the machine was restarted.
+func New(o Options, t Time) *Replica {
+	o.fillDefaults()
+	now := t.Mono
+	r := &Replica{
+		opt:      o,
+		tree:     o.Tree,
+		prep:     znode.NewPreparer(o.Tree, o.Rules),
+		tracker:  session.NewTracker(o.TickMillis),
+		ids:      session.NewIDs(o.ServerID, t.Wall),
+		sessions: make(map[int64]*Session),
+		nextZxid: o.Tree.LastZxid() + 1,
+		watches:  watch.NewTable(),
+		clients:  make(map[watch.Watcher]*Client),
+		nextReap: now + o.ReapMillis,
+		now:      now,
+	}
+	for id, timeout := range o.Tree.Sessions() {
+		r.openSession(id, timeout)
+	}
+	return r
+}
+
+// NewClient registers a connection from remote.
+// Any goroutine may call it. The caller ends it with a [Submission] of kind
+// Detach.
+func (r *Replica) NewClient(remote netip.Addr, sink Sink) *Client {
+	c := &Client{r: r, sink: sink, remote: remote}
+	c.ids = []wire.ID{znode.AddressID(remote)}
+	r.watchMu.Lock()
+	r.nextWatcher++
+	c.watcher = r.nextWatcher
+	r.clients[c.watcher] = c
+	r.watchMu.Unlock()
+	return c
+}
+
+// Tree returns the replica's tree.
+func (r *Replica) Tree() *znode.Tree { return r.tree }
+
+// EachClient calls fn for every connection, in the order they came. Any
+// goroutine may call it; fn must not call back into the replica's watches.
+func (r *Replica) EachClient(fn func(*Client)) {
+	r.watchMu.Lock()
+	list := make([]*Client, 0, len(r.clients))
+	for w := range r.nextWatcher {
+		if c := r.clients[w+1]; c != nil {
+			list = append(list, c)
+		}
+	}
+	r.watchMu.Unlock()
+	for _, c := range list {
+		fn(c)
+	}
+}
+
+// ownerQueue is the FIFO of proposed transactions that are not applied yet,
+// each with the client that waits for it, if it is one of ours.
+type ownerQueue struct {
+	items []owner
+	head  int
+}
+
+type owner struct {
+	zxid   int64
+	client *Client
+	op     wire.Op
+	xid    int32
+	at     int64 // ms, when it was received
+}
+
+func (q *ownerQueue) push(o owner) { q.items = append(q.items, o) }
+
+func (q *ownerQueue) len() int { return len(q.items) - q.head }
+
+// take removes and returns the owner of zxid; a transaction that was not
+// proposed here has none.
+func (q *ownerQueue) take(zxid int64) owner {
+	if q.len() == 0 || q.items[q.head].zxid != zxid {
+		return owner{zxid: zxid}
+	}
+	o := q.items[q.head]
+	q.items[q.head].client = nil
+	q.head++
+	if q.head == len(q.items) {
+		q.items, q.head = q.items[:0], 0
+	} else if q.head >= 1024 && q.head*2 >= len(q.items) {
+		n := copy(q.items, q.items[q.head:])
+		clear(q.items[n:])
+		q.items, q.head = q.items[:n], 0
+	}
+	return o
+}

@@ -1,0 +1,505 @@
+package replica
+
+import (
+	"bytes"
+	"strings"
+
+	"github.com/quorate/quorate/watch"
+	"github.com/quorate/quorate/wire"
+	"github.com/quorate/quorate/znode"
+)
+
+// demand is what a request lacks that only the backend has. It is satisfied
+// without locks, and the request is then served again.
+type demand struct {
+	kind needKind
+	path []byte // aliases the request
+}
+
+type needKind uint8
+
+const (
+	needNothing needKind = iota
+	needNode
+	needChildren
+	needCount
+)
+
+// satisfy brings what was asked for into memory. No lock is held.
+func (r *Replica) satisfy(c *Client, d demand) error {
+	switch d.kind {
+	case needNode:
+		return r.tree.Load(d.path)
+	case needChildren:
+		return r.tree.LoadChildren(d.path)
+	case needCount:
+		n, err := r.tree.Descendants(d.path)
+		c.mu.Lock()
+		c.counted = countResult{n: n, valid: true}
+		c.mu.Unlock()
+		return err
+	default:
+		return nil
+	}
+}
+
+// countResult is the number of descendants that satisfy found.
+type countResult struct {
+	n     int64
+	valid bool
+}
+
+// query is one read under way.
+type query struct {
+	c    *Client
+	r    *Replica
+	ids  []wire.ID
+	rd   wire.Reader
+	need demand
+	node znode.Node
+	mark int // where in the output the answer's frame begins
+}
+
+// serve answers one request that changes nothing, or says what it needs first;
+// then the output is as it was. The tree is locked, for reading at least, and
+// so is c.
+func (c *Client) serve(xid int32, op wire.Op, ids []wire.ID, body []byte) demand {
+	out, mark := wire.BeginFrame(c.out)
+	q := query{c: c, r: c.r, ids: ids, rd: wire.NewReader(body), mark: mark}
+	h := wire.ReplyHeader{Xid: xid, Zxid: c.r.tree.LastZxid()}
+	switch op {
+	case wire.OpPing:
+		h.Xid = wire.XidPing
+	case wire.OpSASL:
+		h.Zxid = 0
+	}
+	c.out = h.Append(out)
+	start := len(c.out)
+	code := q.run(op)
+	if q.need.kind != needNothing {
+		c.out = c.out[:q.mark]
+		return q.need
+	}
+	if code != wire.OK {
+		c.out = c.out[:start]
+		wire.PutInt(c.out, start-4, int32(code))
+	}
+	c.out = wire.EndFrame(c.out, q.mark)
+	c.Stats.sent()
+	c.r.Stats.Sent.Add(1)
+	return demand{}
+}
+
+// run dispatches by operation. It appends the body of the answer to the
+// client's output.
+func (q *query) run(op wire.Op) wire.Code {
+	switch op {
+	case wire.OpGetData:
+		return q.getData(true)
+	case wire.OpExists:
+		return q.exists()
+	case wire.OpGetChildren, wire.OpGetChildren2:
+		return q.getChildren(op, true)
+	case wire.OpGetACL:
+		return q.getACL()
+	case wire.OpPing:
+		return wire.OK
+	case wire.OpSync:
+		return q.sync()
+	case wire.OpMultiRead:
+		return q.multiRead()
+	case wire.OpSetWatches, wire.OpSetWatches2:
+		return q.setWatches(op)
+	case wire.OpAddWatch:
+		return q.addWatch()
+	case wire.OpCheckWatches, wire.OpRemoveWatches:
+		return q.checkWatches(op)
+	case wire.OpGetEphemerals:
+		return q.getEphemerals()
+	case wire.OpGetAllChildrenNumber:
+		return q.getAllChildrenNumber()
+	case wire.OpWhoAmI:
+		return q.whoAmI()
+	case wire.OpSASL:
+		return q.sasl()
+	default:
+		return wire.ErrUnimplemented
+	}
+}
+
+// find looks path up and checks perm. A missing node is ErrNoNode.
+func (q *query) find(path []byte, perm int32) wire.Code {
+	if path == nil {
+		return wire.ErrMarshalling
+	}
+	switch q.r.tree.Find(path, &q.node) {
+	case znode.Absent:
+		return wire.ErrNoNode
+	case znode.NotResident:
+		q.need = demand{kind: needNode, path: path}
+		return wire.OK
+	}
+	if !q.r.allowed(q.node.ACL, perm, q.ids) {
+		return wire.ErrNoAuth
+	}
+	return wire.OK
+}
+
+// allowed checks a permission. The common list needs no look-up.
+func (r *Replica) allowed(acl znode.ACLID, perm int32, ids []wire.ID) bool {
+	return acl == znode.OpenACLID || r.tree.ACLs().Allowed(acl, perm, ids)
+}
+
+func (q *query) appendStat() {
+	var s wire.Stat
+	q.node.WireStat(&s, q.r.opt.Rules.Kinds)
+	q.c.out = s.Append(q.c.out)
+}
+
+func (q *query) getData(mayWatch bool) wire.Code {
+	var p wire.PathWatch
+	p.Decode(&q.rd)
+	if q.rd.Err() != nil {
+		return wire.ErrMarshalling
+	}
+	if code := q.find(p.Path, wire.PermRead); code != wire.OK || q.need.kind != needNothing {
+		return code
+	}
+	if p.Watch && mayWatch {
+		q.r.addWatch(dataWatch, p.Path, q.c.watcher)
+	}
+	q.c.out = wire.AppendBuffer(q.c.out, q.node.Data)
+	q.appendStat()
+	return wire.OK
+}
+
+func (q *query) exists() wire.Code {
+	var p wire.PathWatch
+	p.Decode(&q.rd)
+	if q.rd.Err() != nil || p.Path == nil {
+		return wire.ErrMarshalling
+	}
+	if bytes.IndexByte(p.Path, 0) >= 0 {
+		return wire.ErrBadArguments
+	}
+	code := q.find(p.Path, wire.PermRead)
+	if q.need.kind != needNothing || code == wire.ErrNoAuth {
+		return code
+	}
+	if p.Watch {
+		q.r.addWatch(dataWatch, p.Path, q.c.watcher)
+	}
+	if code == wire.OK {
+		q.appendStat()
+	}
+	return code
+}
+
+func (q *query) getChildren(op wire.Op, mayWatch bool) wire.Code {
+	var p wire.PathWatch
+	p.Decode(&q.rd)
+	if q.rd.Err() != nil {
+		return wire.ErrMarshalling
+	}
+	if code := q.find(p.Path, wire.PermRead); code != wire.OK || q.need.kind != needNothing {
+		return code
+	}
+	mark, count := len(q.c.out), int32(0)
+	q.c.out = wire.AppendInt(q.c.out, 0)
+	res := q.r.tree.Children(p.Path, func(name []byte) {
+		q.c.out = wire.AppendString(q.c.out, name)
+		count++
+	})
+	if res == znode.NotResident {
+		q.need = demand{kind: needChildren, path: p.Path}
+		return wire.OK
+	}
+	wire.PutInt(q.c.out, mark, count)
+	if p.Watch && mayWatch {
+		q.r.addWatch(childWatch, p.Path, q.c.watcher)
+	}
+	if op == wire.OpGetChildren2 {
+		q.appendStat()
+	}
+	return wire.OK
+}
+
+func (q *query) getACL() wire.Code {
+	path := q.rd.Ustring()
+	if q.rd.Err() != nil || path == nil {
+		return wire.ErrMarshalling
+	}
+	code := q.find(path, wire.PermRead|wire.PermAdmin)
+	if code != wire.OK || q.need.kind != needNothing {
+		return code
+	}
+	acl := q.r.tree.ACLs().Get(q.node.ACL)
+	if !q.r.allowed(q.node.ACL, wire.PermAdmin, q.ids) {
+		acl = znode.MaskDigests(acl)
+	}
+	q.c.out = wire.AppendACLs(q.c.out, acl)
+	q.appendStat()
+	return wire.OK
+}
+
+func (q *query) sync() wire.Code {
+	path := q.rd.Ustring()
+	if q.rd.Err() != nil {
+		return wire.ErrMarshalling
+	}
+	q.c.out = wire.AppendBuffer(q.c.out, path)
+	return wire.OK
+}
+
+func (q *query) getEphemerals() wire.Code {
+	prefix := q.rd.Ustring()
+	if q.rd.Err() != nil {
+		return wire.ErrMarshalling
+	}
+	if len(bytes.TrimSpace(prefix)) == 0 || string(prefix) == "/" {
+		prefix = nil
+	}
+	mark, count := len(q.c.out), int32(0)
+	q.c.out = wire.AppendInt(q.c.out, 0)
+	for _, p := range q.r.tree.Ephemerals(q.c.session.ID) {
+		if len(p) >= len(prefix) && p[:len(prefix)] == string(prefix) {
+			q.c.out = wire.AppendString(q.c.out, p)
+			count++
+		}
+	}
+	wire.PutInt(q.c.out, mark, count)
+	return wire.OK
+}
+
+func (q *query) getAllChildrenNumber() wire.Code {
+	path := q.rd.Ustring()
+	if q.rd.Err() != nil {
+		return wire.ErrMarshalling
+	}
+	if code := q.find(path, wire.PermRead); code != wire.OK || q.need.kind != needNothing {
+		return code
+	}
+	if !q.c.counted.valid {
+		q.need = demand{kind: needCount, path: path}
+		return wire.OK
+	}
+	q.c.out = wire.AppendInt(q.c.out, int32(q.c.counted.n))
+	q.c.counted = countResult{}
+	return wire.OK
+}
+
+// whoAmI tells the connection's credentials; of a digest only the user.
+func (q *query) whoAmI() wire.Code {
+	q.c.out = wire.AppendInt(q.c.out, int32(len(q.ids)))
+	for _, id := range q.ids {
+		user := id.ID
+		if id.Scheme == "digest" {
+			user, _, _ = strings.Cut(user, ":")
+		}
+		q.c.out = wire.AppendString(wire.AppendString(q.c.out, id.Scheme), user)
+	}
+	return wire.OK
+}
+
+// sasl answers as a server without SASL does: no error and a null token.
+func (q *query) sasl() wire.Code {
+	q.c.out = wire.AppendBuffer(q.c.out, nil)
+	return wire.OK
+}
+
+// multiRead answers a list of getData and getChildren. Watch flags in it are
+// ignored.
+func (q *query) multiRead() wire.Code {
+	start := len(q.c.out)
+	for {
+		var h wire.MultiHeader
+		h.Decode(&q.rd)
+		if q.rd.Err() != nil {
+			return q.multiReadFailed(start)
+		}
+		if h.Done {
+			q.c.out = wire.MultiEnd.Append(q.c.out)
+			return wire.OK
+		}
+		mark := len(q.c.out)
+		q.c.out = wire.MultiHeader{Op: h.Op}.Append(q.c.out)
+		var code wire.Code
+		switch h.Op {
+		case wire.OpGetData:
+			code = q.getData(false)
+		case wire.OpGetChildren:
+			code = q.getChildren(h.Op, false)
+		default:
+			return q.multiReadFailed(start)
+		}
+		if q.need.kind != needNothing {
+			return wire.OK
+		}
+		if q.rd.Err() != nil {
+			return q.multiReadFailed(start)
+		}
+		if code != wire.OK {
+			q.c.out = wire.MultiHeader{Op: wire.OpError, Err: code}.Append(q.c.out[:mark])
+			q.c.out = wire.AppendInt(q.c.out, int32(code))
+		}
+	}
+}
+
+func (q *query) multiReadFailed(start int) wire.Code {
+	q.c.out = q.c.out[:start]
+	return wire.ErrMarshalling
+}
+
+func (q *query) addWatch() wire.Code {
+	var p wire.PathType
+	p.Decode(&q.rd)
+	if q.rd.Err() != nil || p.Path == nil || p.Type < wire.AddWatchPersistent ||
+		p.Type > wire.AddWatchPersistentRecursive || q.r.opt.WatchesOptimized {
+		return wire.ErrMarshalling
+	}
+	kind := persistentWatch
+	if p.Type == wire.AddWatchPersistentRecursive {
+		kind = recursiveWatch
+	}
+	q.r.addWatch(kind, p.Path, q.c.watcher)
+	q.c.out = wire.AppendInt(q.c.out, 0)
+	return wire.OK
+}
+
+func (q *query) checkWatches(op wire.Op) wire.Code {
+	var p wire.PathType
+	p.Decode(&q.rd)
+	typ := wire.WatcherType(p.Type)
+	if q.rd.Err() != nil || p.Path == nil || typ < wire.WatcherChildren || typ > wire.WatcherPersistentRecursive {
+		return wire.ErrMarshalling
+	}
+	q.r.watchMu.Lock()
+	defer q.r.watchMu.Unlock()
+	found := false
+	if op == wire.OpCheckWatches {
+		found = q.r.watches.Check(p.Path, typ, q.c.watcher)
+	} else {
+		found = q.r.watches.Remove(p.Path, typ, q.c.watcher)
+	}
+	if !found {
+		return wire.ErrNoWatcher
+	}
+	return wire.OK
+}
+
+// watchCursor is how far a setWatches has got: list and position in it. A
+// request that had to wait for storage goes on there.
+type watchCursor struct{ list, item int }
+
+// setWatches registers again what a client watched on its last connection, and
+// first tells it of what it missed (semantics of DataTree.setWatches). Its
+// notifications carry zxid -1 and precede the answer, so they are put in front
+// of the header that serve has begun.
+func (q *query) setWatches(op wire.Op) wire.Code {
+	var s wire.SetWatchesRequest
+	s.Decode(&q.rd, op)
+	if q.rd.Err() != nil || hasNull(s.Lists[:]) {
+		return wire.ErrMarshalling
+	}
+	const begun = wire.FrameHeaderBytes + wire.ReplyHeaderBytes
+	header := [begun]byte(q.c.out[len(q.c.out)-begun:])
+	q.c.out = q.c.out[:len(q.c.out)-begun]
+	cur := &q.c.cursor
+	for ; cur.list < len(s.Lists); cur.list, cur.item = cur.list+1, 0 {
+		for ; cur.item < len(s.Lists[cur.list]); cur.item++ {
+			path := s.Lists[cur.list][cur.item]
+			if !q.rewatch(cur.list, path, s.RelativeZxid) {
+				q.need, q.mark = demand{kind: needNode, path: path}, len(q.c.out)
+				return wire.OK
+			}
+		}
+	}
+	*cur, q.mark = watchCursor{}, len(q.c.out)
+	q.c.out = append(q.c.out, header[:]...)
+	return wire.OK
+}
+
+func hasNull(lists [][][]byte) bool {
+	for _, l := range lists {
+		for _, p := range l {
+			if p == nil {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// The lists of a setWatches, in wire order.
+const (
+	listData = iota
+	listExist
+	listChild
+	listPersistent
+	listRecursive
+)
+
+// rewatch handles one path of a setWatches: an event when its change was
+// missed, else the watch again. It is false when the node is not in memory.
+func (q *query) rewatch(list int, path []byte, since int64) bool {
+	switch list {
+	case listPersistent:
+		q.r.addWatch(persistentWatch, path, q.c.watcher)
+		return true
+	case listRecursive:
+		q.r.addWatch(recursiveWatch, path, q.c.watcher)
+		return true
+	}
+	res := q.r.tree.Find(path, &q.node)
+	if res == znode.NotResident {
+		return false
+	}
+	typ := wire.EventType(0)
+	switch there := res == znode.Found; {
+	case list == listExist && there:
+		typ = wire.EventNodeCreated
+	case list != listExist && !there:
+		typ = wire.EventNodeDeleted
+	case list == listData && q.node.Stat.Mzxid > since:
+		typ = wire.EventNodeDataChanged
+	case list == listChild && q.node.Stat.Pzxid > since:
+		typ = wire.EventNodeChildrenChanged
+	}
+	switch {
+	case typ != 0:
+		q.c.out = wire.AppendNotification(q.c.out, -1, typ, path)
+	case list == listChild:
+		q.r.addWatch(childWatch, path, q.c.watcher)
+	default:
+		q.r.addWatch(dataWatch, path, q.c.watcher)
+	}
+	return true
+}
+
+// watchKind is how a watch is registered.
+type watchKind uint8
+
+const (
+	dataWatch watchKind = iota
+	childWatch
+	persistentWatch
+	recursiveWatch
+)
+
+func (r *Replica) addWatch(kind watchKind, path []byte, w watch.Watcher) {
+	if len(path) == 0 {
+		path = rootPath // "" is an alias of the root for reads
+	}
+	r.watchMu.Lock()
+	defer r.watchMu.Unlock()
+	switch kind {
+	case dataWatch:
+		r.watches.AddData(path, w)
+	case childWatch:
+		r.watches.AddChild(path, w)
+	default:
+		r.watches.AddPersistent(path, w, kind == recursiveWatch)
+	}
+}
+
+var rootPath = []byte("/")

@@ -1,0 +1,109 @@
+package replica
+
+import (
+	"sync/atomic"
+
+	"github.com/quorate/quorate/wire"
+)
+
+// Stats count what a server did since its start or the last reset. All fields
+// may be read at any time.
+type Stats struct {
+	Received, Sent atomic.Int64
+	latency        latency
+	// Watch events sent, by kind of change.
+	Created, Deleted, Changed, Children atomic.Int64
+	Proposals, Commits                  atomic.Int64
+	AuthFailed                          atomic.Int64
+	SessionsExpired                     atomic.Int64
+	Oversized                           atomic.Int64
+}
+
+// Latency returns the time from receipt to answer of requests, in ms.
+func (s *Stats) Latency() (lowest int64, avg float64, highest int64, count int64) {
+	return s.latency.get()
+}
+
+// Reset starts counting anew, as the srst word does.
+func (s *Stats) Reset() {
+	s.Received.Store(0)
+	s.Sent.Store(0)
+	s.latency.reset()
+}
+
+// event counts watch notifications by kind.
+func (s *Stats) event(typ wire.EventType, n int64) {
+	switch typ {
+	case wire.EventNodeCreated:
+		s.Created.Add(n)
+	case wire.EventNodeDeleted:
+		s.Deleted.Add(n)
+	case wire.EventNodeDataChanged:
+		s.Changed.Add(n)
+	case wire.EventNodeChildrenChanged:
+		s.Children.Add(n)
+	}
+}
+
+// latency keeps minimum, maximum, sum and count of durations in ms. Updates
+// are not atomic as a whole: a reader may see one of them half done, which a
+// statistic can bear.
+type latency struct {
+	min, max, sum, count atomic.Int64
+}
+
+func (l *latency) add(ms, n int64) {
+	if l.count.Load() == 0 || ms < l.min.Load() {
+		l.min.Store(ms)
+	}
+	if ms > l.max.Load() {
+		l.max.Store(ms)
+	}
+	if ms != 0 {
+		l.sum.Add(ms * n)
+	}
+	l.count.Add(n)
+}
+
+func (l *latency) get() (lowest int64, avg float64, highest int64, count int64) {
+	count = l.count.Load()
+	if count > 0 {
+		avg = float64(l.sum.Load()) / float64(count)
+	}
+	return l.min.Load(), avg, l.max.Load(), count
+}
+
+func (l *latency) reset() {
+	l.min.Store(0)
+	l.max.Store(0)
+	l.sum.Store(0)
+	l.count.Store(0)
+}
+
+// ClientStats is what the cons word prints of a connection.
+type ClientStats struct {
+	Received, Sent atomic.Int64
+	LastOp         atomic.Int32
+	LastXid        atomic.Int32
+	LastZxid       atomic.Int64
+	LastMillis     atomic.Int64 // when the last answer was made, wall clock
+	LastLatency    atomic.Int64
+	latency        latency
+}
+
+func (s *ClientStats) sent() { s.Sent.Add(1) }
+
+// Op returns the last operation, for the lop field.
+func (s *ClientStats) Op() wire.Op { return wire.Op(s.LastOp.Load()) }
+
+// Latency returns the connection's latencies in ms.
+func (s *ClientStats) Latency() (lowest int64, avg float64, highest int64, count int64) {
+	return s.latency.get()
+}
+
+// Reset starts counting anew, as the crst word does.
+func (s *ClientStats) Reset() {
+	s.Received.Store(0)
+	s.Sent.Store(0)
+	s.latency.reset()
+}

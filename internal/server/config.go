@@ -1,0 +1,123 @@
+package server
+
+import (
+	"time"
+
+	"go.uber.org/zap"
+)
+
+// Config is what a server needs to know. The zero value of a field means what
+// its comment says; [Config.fillDefaults] is the one place that says so in
+// code.
+type Config struct {
+	// ClientAddrs are the host:port pairs to listen on for clients.
+	ClientAddrs []string
+	// DataDir holds the tree at rest; LogDir the transaction log ("" = DataDir).
+	DataDir, LogDir string
+	// TickTime is the unit of session expiry; 0 = 3 s, as ZooKeeper.
+	TickTime time.Duration
+	// SessionTimeoutMin and Max bound what clients may ask for; 0 = 2 and 20
+	// ticks.
+	SessionTimeoutMin, SessionTimeoutMax time.Duration
+	// ConnsPerIP and ConnsMax bound connections (maxClientCnxns, maxCnxns);
+	// 0 = no bound.
+	ConnsPerIP, ConnsMax int
+	// HandshakeTimeout ends connections that open no session
+	// (nio.sessionlessCnxnTimeout); 0 = 10 s.
+	HandshakeTimeout time.Duration
+	// RequestBytesMax is jute.maxbuffer; 0 = 1,048,575.
+	RequestBytesMax int
+	// OversizedBytesMax is the longest request that is skipped and refused
+	// instead of ending its connection; 0 = never skip.
+	OversizedBytesMax int
+	// Words lists the four-letter words that may be used besides srvr; "*" is
+	// all of them.
+	Words []string
+	// ExtendedTypes admits TTL nodes; Emulate353TTL reads any negative owner as
+	// a TTL node of 3.5.3.
+	ExtendedTypes, Emulate353TTL bool
+	// EnforceQuota makes hard quotas refuse.
+	EnforceQuota bool
+	// NoDigest leaves the tree's digest out of transactions (digest.enabled).
+	NoDigest bool
+	// ReconfigEnabled decides how reconfig is refused.
+	ReconfigEnabled bool
+	// Access is who may do what.
+	Access Access
+	// WatchesOptimized refuses addWatch, as WatchManagerOptimized does.
+	WatchesOptimized bool
+	// ServerID is the top byte of session ids; 0 = 1.
+	ServerID int64
+
+	// TreeBytes is the memory budget of the tree; 0 = no limit.
+	TreeBytes int64
+	// SnapCount is after how many transactions a checkpoint is due; 0 = 100,000.
+	SnapCount int
+	// CheckpointLogBytes is after how many log bytes one is due; 0 = 256 MiB.
+	CheckpointLogBytes int64
+	// LogRetainBytes is how much log is kept behind the checkpoint for peers
+	// that lag; 0 = 64 MiB, negative = all.
+	LogRetainBytes int64
+	// PreallocBytes is by how much a log file is grown at once; 0 = 64 MiB.
+	PreallocBytes int64
+	// LogRollBytes starts a new log file at this size; 0 = at checkpoints only.
+	LogRollBytes int64
+	// NoSync acknowledges writes that are not on disk (forceSync=no).
+	NoSync bool
+	// TrustEmptySnapshot accepts a log without a snapshot at the import of a
+	// Java data directory.
+	TrustEmptySnapshot bool
+
+	// ReapInterval, ReapPerMinute and NeverUsed govern containers and TTL nodes
+	// (znode.container.*); 0 = 60 s, 10,000 and never.
+	ReapInterval  time.Duration
+	ReapPerMinute int
+	NeverUsed     time.Duration
+
+	// Log receives what operators should know; nil = nothing.
+	Log *zap.Logger
+	// Version is what srvr and envi announce.
+	Version string
+}
+
+// Access configures authentication and access control.
+type Access struct {
+	// SkipACL turns permission checks off.
+	SkipACL bool
+	// DigestDisabled removes the digest scheme. DigestAlg is its hash ("" =
+	// SHA1), SuperDigest the id that may do everything ("" = nobody).
+	DigestDisabled         bool
+	DigestAlg, SuperDigest string
+	// Enforce lists schemes of which every connection must hold one.
+	Enforce []string
+}
+
+func (c *Config) fillDefaults() {
+	if c.LogDir == "" {
+		c.LogDir = c.DataDir
+	}
+	setDefault(&c.TickTime, 3*time.Second)
+	setDefault(&c.SessionTimeoutMin, 2*c.TickTime)
+	setDefault(&c.SessionTimeoutMax, 20*c.TickTime)
+	setDefault(&c.HandshakeTimeout, 10*time.Second)
+	setDefault(&c.RequestBytesMax, 0xfffff)
+	setDefault(&c.ServerID, 1)
+	setDefault(&c.SnapCount, 100_000)
+	setDefault(&c.CheckpointLogBytes, 256<<20)
+	setDefault(&c.LogRetainBytes, 64<<20)
+	setDefault(&c.PreallocBytes, 64<<20)
+	setDefault(&c.ReapInterval, time.Minute)
+	setDefault(&c.ReapPerMinute, 10_000)
+	if c.Log == nil {
+		c.Log = zap.NewNop()
+	}
+	if c.Version == "" {
+		c.Version = "3.9.5-quorate"
+	}
+}
+
+func setDefault[T int | int64 | time.Duration](v *T, d T) {
+	if *v == 0 {
+		*v = d
+	}
+}

@@ -1,0 +1,335 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/quorate/quorate/internal/replica"
+	"github.com/quorate/quorate/zab/txnlog"
+	"github.com/quorate/quorate/znode"
+)
+
+// ErrStopped is what Run returns after Shutdown.
+var ErrStopped = errors.New("server: stopped")
+
+// Server is one Quorate server. Open it, Run it, Shut it down.
+type Server struct {
+	cfg Config
+	log *zap.Logger
+
+	rules znode.Rules
+	store *znode.Store
+	tree  *znode.Tree
+	txns  *txnlog.Log
+	rep   *replica.Replica
+	loop  *loop
+	disk  disk
+
+	listeners []net.Listener
+	start     time.Time // with a monotonic reading: the origin of mono
+	stats     stats
+	recovered Recovery
+
+	stopping chan struct{} // closed: finish what is under way
+	stopped  chan struct{} // closed: the loop has ended
+	stopOnce sync.Once
+
+	wgMu sync.Mutex // orders goAttach against the final Wait
+	wg   sync.WaitGroup
+	over bool
+
+	connMu sync.Mutex
+	conns  map[*conn]struct{}
+	perIP  map[netip.Addr]int
+}
+
+// Open prepares a server: it takes hold of the directories, recovers the
+// database and binds the client addresses. After an error nothing is held.
+func Open(cfg Config) (*Server, error) {
+	cfg.fillDefaults()
+	s := newServer(cfg)
+	if err := s.open(); err != nil {
+		return nil, errors.Join(err, s.closeStorage())
+	}
+	return s, nil
+}
+
+// newServer returns a server that has touched nothing yet.
+func newServer(cfg Config) *Server {
+	s := &Server{
+		cfg: cfg, log: cfg.Log, start: time.Now(),
+		stopping: make(chan struct{}), stopped: make(chan struct{}),
+		conns: make(map[*conn]struct{}), perIP: make(map[netip.Addr]int),
+	}
+	s.stats.traceMask.Store(traceMaskDefault)
+	s.loop = newLoop(s)
+	return s
+}
+
+func (s *Server) open() error {
+	if err := s.recover(); err != nil {
+		return err
+	}
+	s.rep = replica.New(s.replicaOptions(), s.now())
+	s.disk = disk{s: s, work: make(chan diskWork, 64)}
+	for _, addr := range s.cfg.ClientAddrs {
+		l, err := net.Listen("tcp", addr)
+		if err != nil {
+			s.closeListeners()
+			return fmt.Errorf("client address: %w", err)
+		}
+		s.listeners = append(s.listeners, l)
+	}
+	return nil
+}
+
+func (s *Server) replicaOptions() replica.Options {
+	c := &s.cfg
+	return replica.Options{
+		Tree: s.tree, Rules: s.rules, ServerID: c.ServerID,
+		TickMillis:        c.TickTime.Milliseconds(),
+		SessionMillisMin:  int32(c.SessionTimeoutMin.Milliseconds()),
+		SessionMillisMax:  int32(c.SessionTimeoutMax.Milliseconds()),
+		RequestBytesMax:   c.RequestBytesMax,
+		OversizedBytesMax: c.OversizedBytesMax,
+		EnforceAuth:       c.Access.Enforce,
+		WatchesOptimized:  c.WatchesOptimized,
+		ReapMillis:        c.ReapInterval.Milliseconds(),
+		ReapPerCheck:      reapPerCheck(c),
+		NeverUsedMillis:   c.NeverUsed.Milliseconds(),
+	}
+}
+
+// reapPerCheck spreads the allowance per minute over the checks of a minute.
+func reapPerCheck(c *Config) int {
+	return max(1, int(float64(c.ReapPerMinute)*c.ReapInterval.Minutes()))
+}
+
+// makeRules turns the settings into what the database goes by.
+func (s *Server) makeRules() error {
+	c := &s.cfg
+	auth, err := znode.NewAuth(znode.AuthConfig{
+		DigestDisabled: c.Access.DigestDisabled, DigestAlg: c.Access.DigestAlg,
+		SuperDigest: c.Access.SuperDigest, SkipACL: c.Access.SkipACL,
+	})
+	if err != nil {
+		return err
+	}
+	s.rules = znode.Rules{
+		Kinds:        znode.OwnerKinds{Extended: c.ExtendedTypes, Emulate353: c.Emulate353TTL},
+		EnforceQuota: c.EnforceQuota, Digest: !c.NoDigest,
+		ReconfigEnabled: c.ReconfigEnabled, Auth: auth,
+	}
+	return nil
+}
+
+// mono is the monotonic clock in ms since the server was opened, plus one
+// day so that no deadline starts near zero.
+func (s *Server) mono() int64 { return time.Since(s.start).Milliseconds() + 86_400_000 }
+
+func (s *Server) now() replica.Time {
+	return replica.Time{Mono: s.mono(), Wall: time.Now().UnixMilli()}
+}
+
+// Addrs returns the addresses the server listens on for clients.
+func (s *Server) Addrs() []net.Addr {
+	out := make([]net.Addr, len(s.listeners))
+	for i, l := range s.listeners {
+		out[i] = l.Addr()
+	}
+	return out
+}
+
+// Run serves until the context is cancelled or the server fails. A stop by the
+// context is graceful and returns ErrStopped: no more connections, what was
+// proposed is committed and answered, a checkpoint is written.
+func (s *Server) Run(ctx context.Context) error {
+	diskDone := make(chan struct{})
+	go func() { defer close(diskDone); s.disk.run() }()
+	for _, l := range s.listeners {
+		s.goAttach(func() { s.accept(l) })
+	}
+	unhook := context.AfterFunc(ctx, s.stop)
+	defer unhook()
+
+	err := s.loop.run()
+	s.stop()
+	close(s.stopped)
+	s.closeConns()
+	s.wait()
+	close(s.disk.work)
+	<-diskDone
+	return s.finish(err)
+}
+
+// stop begins the end: no new connections, and the loop finishes.
+func (s *Server) stop() {
+	s.stopOnce.Do(func() {
+		close(s.stopping)
+		s.closeListeners()
+	})
+}
+
+func (s *Server) closeListeners() {
+	for _, l := range s.listeners {
+		if err := l.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
+			s.log.Warn("closing a listener", zap.Error(err))
+		}
+	}
+}
+
+// finish writes the last checkpoint, unless the server has failed, and closes
+// the storage.
+func (s *Server) finish(cause error) error {
+	if cause != nil {
+		s.log.Error("the server stops", zap.Error(cause))
+		return errors.Join(cause, s.closeStorage())
+	}
+	err := s.checkpointNow()
+	if err = errors.Join(err, s.closeStorage()); err != nil {
+		return err
+	}
+	return ErrStopped
+}
+
+// checkpointNow writes a checkpoint while nothing else runs.
+func (s *Server) checkpointNow() error {
+	if k := &s.loop.ckpt; k.running { // its goroutine has ended: wait() came before
+		k.finish(s, <-k.done)
+	}
+	s.tree.Lock()
+	c := s.tree.BeginCheckpoint()
+	s.tree.Unlock()
+	err := c.Write()
+	s.tree.Lock()
+	s.tree.EndCheckpoint(c, err)
+	s.tree.Unlock()
+	return err
+}
+
+func (s *Server) closeStorage() error {
+	var errs []error
+	if s.txns != nil {
+		errs = append(errs, s.txns.Close())
+	}
+	if s.tree != nil {
+		errs = append(errs, s.tree.Close())
+	}
+	if s.store != nil {
+		errs = append(errs, s.store.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// goAttach runs f on a goroutine that the server waits for; after the end it
+// runs nothing.
+func (s *Server) goAttach(f func()) {
+	s.wgMu.Lock()
+	defer s.wgMu.Unlock()
+	if s.over {
+		return
+	}
+	s.wg.Go(f)
+}
+
+func (s *Server) wait() {
+	s.wgMu.Lock()
+	s.over = true
+	s.wgMu.Unlock()
+	s.wg.Wait()
+}
+
+// accept takes connections until the listener closes.
+func (s *Server) accept(l net.Listener) {
+	for {
+		nc, err := l.Accept()
+		if err != nil {
+			if errors.Is(err, net.ErrClosed) {
+				return
+			}
+			s.log.Warn("accepting a connection", zap.Error(err))
+			if !s.pause(20 * time.Millisecond) { // out of file descriptors, most likely
+				return
+			}
+			continue
+		}
+		s.admit(nc)
+	}
+}
+
+func (s *Server) pause(d time.Duration) bool {
+	select {
+	case <-time.After(d):
+		return true
+	case <-s.stopping:
+		return false
+	}
+}
+
+// admit starts a connection unless a limit is reached; then it is closed at
+// once, as ZooKeeper does.
+func (s *Server) admit(nc net.Conn) {
+	ip := ipOf(nc.RemoteAddr())
+	s.connMu.Lock()
+	perIP, all := s.cfg.ConnsPerIP, s.cfg.ConnsMax
+	if (perIP > 0 && s.perIP[ip] >= perIP) || (all > 0 && len(s.conns) >= all) {
+		s.connMu.Unlock()
+		s.stats.rejected.Add(1)
+		_ = nc.Close()
+		return
+	}
+	c := newConn(s, nc)
+	s.conns[c] = struct{}{}
+	s.perIP[ip]++
+	s.connMu.Unlock()
+	s.goAttach(func() {
+		defer s.release(c, ip)
+		c.run()
+	})
+}
+
+func (s *Server) release(c *conn, ip netip.Addr) {
+	s.connMu.Lock()
+	defer s.connMu.Unlock()
+	delete(s.conns, c)
+	if s.perIP[ip]--; s.perIP[ip] == 0 {
+		delete(s.perIP, ip)
+	}
+}
+
+// ipOf returns the peer's address without its port; the zero Addr when it has
+// none.
+func ipOf(a net.Addr) netip.Addr {
+	tcp, ok := a.(*net.TCPAddr)
+	if !ok {
+		return netip.Addr{}
+	}
+	ip, _ := netip.AddrFromSlice(tcp.IP)
+	return ip.Unmap()
+}
+
+func (s *Server) closeConns() {
+	s.connMu.Lock()
+	defer s.connMu.Unlock()
+	for c := range s.conns {
+		c.close()
+	}
+}
+
+// ensureDirs creates the data directories.
+func ensureDirs(dirs ...string) error {
+	for _, d := range dirs {
+		if err := os.MkdirAll(d, 0o755); err != nil {
+			return fmt.Errorf("data directory: %w", err)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,121 @@
+package znode
+
+import "fmt"
+
+// Load brings the znode at path, or the knowledge that there is none, into
+// memory, and its ancestors with it. Any goroutine may call it without a lock.
+func (t *Tree) Load(path []byte) error {
+	if len(path) == 0 {
+		path = rootPath
+	}
+	var buf []byte
+	for {
+		t.mu.RLock()
+		_, res := t.live(path)
+		seq := t.freeze.seq
+		t.mu.RUnlock()
+		if res != NotResident {
+			return nil
+		}
+		if parent, _ := SplitPath(path); parent != nil {
+			if err := t.Load(parent); err != nil {
+				return err
+			}
+		}
+		var rec Record
+		found, out, err := t.backend.Get(path, buf, &rec)
+		if err != nil {
+			return fmt.Errorf("znode: reading %s: %w", path, err)
+		}
+		buf = out
+		t.admit(path, found, &rec, seq)
+	}
+}
+
+// admit enters what the backend said, unless the world has moved on since:
+// then the caller looks again.
+func (t *Tree) admit(path []byte, found bool, rec *Record, seq uint64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.freeze.seq != seq {
+		return
+	}
+	if _, res := t.live(path); res != NotResident {
+		return
+	}
+	if parent, _ := SplitPath(path); parent != nil {
+		if id := t.lookup(parent); id == 0 || t.nodes.node(id).flags.Load()&nodeLive == 0 {
+			return // evicted, or deleted, meanwhile
+		}
+	}
+	t.enterRecord(path, found, rec)
+}
+
+// enterRecord puts what the backend said of path into memory. The tree is
+// locked, and the parent is in memory.
+func (t *Tree) enterRecord(path []byte, found bool, rec *Record) {
+	id := t.enter(path)
+	if !found {
+		return
+	}
+	n := t.nodes.node(id)
+	flags := uint32(nodeLive | nodeUsed)
+	if rec.NumChildren == 0 {
+		flags |= nodeComplete
+	}
+	n.stat, n.acl, n.numChildren = rec.Stat, rec.ACL, rec.NumChildren
+	t.setData(n, path, rec.Data)
+	n.flags.Or(flags)
+	t.link(id, path)
+}
+
+// OverBudget reports whether nodes take more memory than they may; locking as
+// for LastZxid.
+func (t *Tree) OverBudget() bool {
+	return t.opt.BudgetBytes > 0 && t.MemoryBytes() > t.opt.BudgetBytes
+}
+
+// evictSteps is how many nodes the clock's hand passes for each one that
+// Evict may drop.
+const evictSteps = 8
+
+// Evict drops up to limit clean nodes that were not used lately, and returns
+// how many; 0 when a whole round found none. The caller holds Lock and is the
+// goroutine that applies. A node stays while children of it are in memory.
+func (t *Tree) Evict(limit int) int {
+	evicted := 0
+	for steps := min(limit*evictSteps, 2*int(t.nodes.top)); steps > 0 && evicted < limit; steps-- {
+		t.hand++
+		if t.hand >= t.nodes.top {
+			t.hand = 1
+		}
+		if t.evictable(t.hand) {
+			t.evict(t.hand)
+			evicted++
+		}
+	}
+	return evicted
+}
+
+// evictable decides about one node and takes its mark of use away.
+func (t *Tree) evictable(id uint32) bool {
+	n := t.nodes.node(id)
+	f := n.flags.Load()
+	if f&nodeTaken == 0 || id == t.root || n.changed > t.freeze.clean || n.first != 0 {
+		return false
+	}
+	if f&nodeUsed != 0 {
+		n.flags.And(^uint32(nodeUsed))
+		return false
+	}
+	return true
+}
+
+func (t *Tree) evict(id uint32) {
+	n := t.nodes.node(id)
+	if n.parent != 0 {
+		t.nodes.node(n.parent).flags.And(^uint32(nodeComplete))
+		t.unlink(id)
+	}
+	t.forget(id)
+}
