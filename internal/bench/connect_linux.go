@@ -35,12 +35,13 @@ type connectLoop struct {
 	sessions []rawSession
 	active   int
 	swept    int64
+	patience int    // sweeps to go once the run is cancelled
 	out      []byte // the closeSession request, framed
 }
 
 // connectEpoll is the connector for Linux.
 func connectEpoll(ctx context.Context, j *connectJob, t *tally) error {
-	c := &connectLoop{job: j, tally: t, sessions: make([]rawSession, len(j.addrs))}
+	c := &connectLoop{job: j, tally: t, sessions: make([]rawSession, len(j.addrs)), patience: 20}
 	out, mark := wire.BeginFrame(nil)
 	c.out = wire.EndFrame(wire.RequestHeader{Xid: 1, Op: wire.OpCloseSession}.Append(out), mark)
 	for i, addr := range j.addrs {
@@ -108,16 +109,19 @@ func (c *connectLoop) run(ctx context.Context) error {
 	return nil
 }
 
-// sweep looks for sessions that take too long, once in a while.
+// sweep looks for sessions that take too long, once in a while. When the run is
+// cancelled, those that are open get a moment to close.
 func (c *connectLoop) sweep(ctx context.Context) error {
-	if err := context.Cause(ctx); err != nil {
-		return err
-	}
 	now := c.job.phase.clock.now()
 	if now-c.swept < int64(tick) {
 		return nil
 	}
 	c.swept = now
+	if err := context.Cause(ctx); err != nil {
+		if c.patience--; c.patience <= 0 {
+			return err
+		}
+	}
 	for i := range c.sessions {
 		if s := &c.sessions[i]; s.stage != stageNone && c.job.late(s.begun) {
 			return fmt.Errorf("%s: %w within %v while %v", s.addr, ErrStalled, c.job.dial.ReplyTimeout, s.stage)

@@ -141,8 +141,12 @@ func TestCancelCleansUp(t *testing.T) {
 				if !errors.Is(err, context.Canceled) || rep == nil {
 					t.Fatalf("error %v, report %v", err, rep)
 				}
-				if paths, _ := f.left(); len(paths) != 0 {
+				paths, sessions := f.left()
+				if len(paths) != 0 {
 					t.Errorf("left behind: %v", paths)
+				}
+				if w == Connect && name != "per lane" && sessions != 0 {
+					t.Errorf("left behind: %d sessions", sessions)
 				}
 			})
 		}
