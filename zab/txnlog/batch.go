@@ -4,7 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 
-	"github.com/quorate/quorate/zab"
+	"github.com/quorate/quorate/zab/zxids"
 )
 
 // batchBytesKept is the largest buffer, in bytes, that Reset keeps for the next round.
@@ -81,7 +81,7 @@ func (b *Batch) check(prev int64, payloadMax int) error {
 		if e.len > payloadMax {
 			return fmt.Errorf("%w: zxid %#x has %d bytes, the limit is %d", ErrTooLong, e.zxid, e.len, payloadMax)
 		}
-		if !zab.Follows(prev, e.zxid) {
+		if !zxids.Follows(prev, e.zxid) {
 			return fmt.Errorf("%w: entry %d of the batch has zxid %#x after %#x", ErrNotConsecutive, i, e.zxid, prev)
 		}
 		prev = e.zxid

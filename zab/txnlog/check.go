@@ -4,7 +4,7 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/quorate/quorate/zab"
+	"github.com/quorate/quorate/zab/zxids"
 )
 
 // FileReport is what Check found in one file.
@@ -94,7 +94,7 @@ func (c *checker) entry(info *FileInfo, r *FileReport, path string, payload []by
 	if err := checkFirst(info, path, r.End, payload); err != nil {
 		_ = r.keep(err)
 	}
-	if c.prev != 0 && zxid > c.prev && !zab.Follows(c.prev, zxid) {
+	if c.prev != 0 && zxid > c.prev && !zxids.Follows(c.prev, zxid) {
 		_ = r.keep(gap(path, r.End, c.prev, zxid))
 	}
 	if r.Entries == 0 {

@@ -397,3 +397,24 @@ func TestFlippedByteAnywhere(t *testing.T) {
 		t.Errorf("too few refused")
 	}
 }
+
+// TestFlipBesideSectorBoundary: an entry that begins with the last bytes of a sector has zeros there anyway, which must
+// not be taken for a sector lost.
+func TestFlipBesideSectorBoundary(t *testing.T) {
+	for beside := 1; beside <= entryHeaderLen+1; beside++ {
+		rnd := rand.New(rand.NewSource(int64(beside)))
+		first := appendTxn(nil, z(1, 1), 0, nil)
+		first = appendTxn(nil, z(1, 1), 2*sectorLen-beside-fileHeaderLen-entryLen(len(first)), rnd)
+		all := append([]entry{{z(1, 1), first}}, fullTxns(z(1, 2), 2)...)
+		at := offsets(all)
+		if at[1]%sectorLen != sectorLen-beside {
+			t.Fatalf("entry at %d", at[1])
+		}
+		b := rawFile(all)
+		b[at[1]+700] ^= 1
+		fsys := NewMemFS()
+		fsys.put(t, fileName(z(1, 1)), padded(b, 2000))
+		_, err := Open(Options{Dir: testDir, FS: fsys})
+		requireCorrupt(t, err, fileName(z(1, 1)), int64(at[1]), "checksum")
+	}
+}

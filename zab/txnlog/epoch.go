@@ -8,7 +8,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/quorate/quorate/zab"
+	"github.com/quorate/quorate/zab/zxids"
 )
 
 // Names of the epoch files in <dataDir>/version-2. The marker is ours; Java servers ignore it.
@@ -48,7 +48,7 @@ func OpenEpochs(fsys FS, dir string, lastZxid int64) (*Epochs, error) {
 	if err := fsys.MkdirAll(dir); err != nil {
 		return nil, fmt.Errorf("create the directory of the epoch files: %w", err)
 	}
-	if err := e.load(zab.Epoch(lastZxid)); err != nil {
+	if err := e.load(zxids.Epoch(lastZxid)); err != nil {
 		return nil, err
 	}
 	return e, nil

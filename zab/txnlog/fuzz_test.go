@@ -6,7 +6,7 @@ import (
 	"runtime"
 	"testing"
 
-	"github.com/quorate/quorate/zab"
+	"github.com/quorate/quorate/zab/zxids"
 )
 
 // FuzzReadLog gives any bytes as the newest file, and as an older one: the log opens or says that it is corrupt, and
@@ -45,7 +45,7 @@ func fuzzOpen(t *testing.T, fsys *MemFS) {
 		t.Fatalf("%d bytes allocated", grown)
 	}
 	for i := 1; i < len(got); i++ {
-		if !zab.Follows(got[i-1].zxid, got[i].zxid) {
+		if !zxids.Follows(got[i-1].zxid, got[i].zxid) {
 			t.Fatalf("%#x after %#x", got[i].zxid, got[i-1].zxid)
 		}
 	}

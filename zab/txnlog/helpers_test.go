@@ -8,7 +8,7 @@ import (
 	"path/filepath"
 	"testing"
 
-	"github.com/quorate/quorate/zab"
+	"github.com/quorate/quorate/zab/zxids"
 )
 
 const testDir = "/data/version-2"
@@ -178,4 +178,4 @@ func rawFile(entries []entry) []byte {
 	return append(b, batchOf(entries).buf...)
 }
 
-func z(epoch int64, counter uint32) int64 { return zab.MakeZxid(epoch, counter) }
+func z(epoch int64, counter uint32) int64 { return zxids.MakeZxid(epoch, counter) }

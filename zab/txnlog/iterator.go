@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 
-	"github.com/quorate/quorate/zab"
+	"github.com/quorate/quorate/zab/zxids"
 )
 
 // Iterator walks entries in the order of their zxids. It belongs to one goroutine. What was appended after Read is
@@ -125,7 +125,7 @@ func (it *Iterator) take(off int64, payload []byte) (bool, error) {
 	if zxid <= it.prev {
 		return false, nil
 	}
-	if !zab.Follows(it.prev, zxid) {
+	if !zxids.Follows(it.prev, zxid) {
 		return false, gap(it.s.name, off, it.prev, zxid)
 	}
 	it.prev, it.payload = zxid, payload

@@ -4,7 +4,7 @@ import (
 	"errors"
 	"testing"
 
-	"github.com/quorate/quorate/zab"
+	"github.com/quorate/quorate/zab/zxids"
 	"pgregory.net/rapid"
 )
 
@@ -35,7 +35,7 @@ func (m *model) open(t *rapid.T) {
 func (m *model) Append(t *rapid.T) {
 	next := m.last() + 1
 	if len(m.entries) == 0 || rapid.IntRange(0, 4).Draw(t, "epoch") == 0 {
-		next = z(zab.Epoch(m.last())+rapid.Int64Range(1, 3).Draw(t, "skip"), 1)
+		next = z(zxids.Epoch(m.last())+rapid.Int64Range(1, 3).Draw(t, "skip"), 1)
 	}
 	var add []entry
 	for _, n := range rapid.SliceOfN(rapid.IntRange(0, 900), 1, 6).Draw(t, "sizes") {
@@ -126,7 +126,7 @@ func (m *model) Check(t *rapid.T) {
 		t.Fatalf("read from %#x: %v", from, err)
 	}
 	if len(m.entries) > 0 {
-		if got, err := readFrom(m.l, first-2); zab.Counter(first) > 1 && !errors.Is(err, ErrMissing) {
+		if got, err := readFrom(m.l, first-2); zxids.Counter(first) > 1 && !errors.Is(err, ErrMissing) {
 			t.Fatalf("read from before the first entry: %d entries, %v", len(got), err)
 		}
 	}

@@ -4,7 +4,7 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/quorate/quorate/zab"
+	"github.com/quorate/quorate/zab/zxids"
 )
 
 // Truncate drops every entry after zxid, durably; the next Append starts a new file. It is the leader's TRUNC. Dropping
@@ -50,7 +50,7 @@ func (l *Log) findCut(zxid int64) (cut, error) {
 		c.keep++
 	}
 	if c.keep == 0 {
-		if zab.Follows(zxid, files[0].FirstZxid) {
+		if zxids.Follows(zxid, files[0].FirstZxid) {
 			return c, nil
 		}
 		return c, &CorruptError{
