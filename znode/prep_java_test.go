@@ -27,11 +27,13 @@ import (
 // with that, and prepare39.txt.
 func TestPrepareAgainstJava(t *testing.T) {
 	needJava(t)
+	quota := "-Dzookeeper.enforceQuota=true"
 	t.Run("debian", func(t *testing.T) { prepareAgainstJava(t, nil, "prepare.txt") })
+	t.Run("debian/quota", func(t *testing.T) { prepareAgainstJava(t, []string{quota}, "quota.txt") })
 	if classpath := os.Getenv("QUORATE_ZOOKEEPER39"); classpath != "" {
-		t.Run("3.9", func(t *testing.T) {
-			prepareAgainstJava(t, []string{"-cp", classpath}, "prepare.txt", "prepare39.txt")
-		})
+		java := []string{"-cp", classpath}
+		t.Run("3.9", func(t *testing.T) { prepareAgainstJava(t, java, "prepare.txt", "prepare39.txt") })
+		t.Run("3.9/quota", func(t *testing.T) { prepareAgainstJava(t, append(java, quota), "quota.txt") })
 	}
 }
 
@@ -55,7 +57,8 @@ func prepareAgainstJava(t *testing.T, java []string, scripts ...string) {
 	}
 	tree := newModelTree()
 	tree.kinds.Extended = true
-	p := NewPreparer(tree, Rules{Digest: true, Kinds: tree.kinds, Auth: auth})
+	quota := slices.Contains(scripts, "quota.txt")
+	p := NewPreparer(tree, Rules{Digest: true, Kinds: tree.kinds, Auth: auth, EnforceQuota: quota})
 	last := int64(0)
 	for _, step := range d.steps {
 		entries = compareStep(t, p, tree, step, entries, &last)

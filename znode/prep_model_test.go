@@ -138,6 +138,7 @@ func (m *modelTree) applyRecord(t fataler, h *TxnHeader, txn *Txn) {
 		m.delete(string(txn.Delete.Path), h.Zxid)
 	case wire.OpSetData, wire.OpReconfig:
 		n := m.nodes[string(txn.SetData.Path)]
+		m.setQuota(txn.SetData.Path, txn.SetData.Data)
 		n.Data = bytes.Clone(txn.SetData.Data)
 		n.Stat.Version, n.Stat.Mzxid, n.Stat.Mtime = txn.SetData.Version, h.Zxid, h.Time
 	case wire.OpSetACL:
@@ -173,6 +174,7 @@ func (m *modelTree) applyCreate(t fataler, h *TxnHeader, txn *Txn) {
 	if m.nodes[path] != nil {
 		t.Fatalf("create of %q, which is there", path)
 	}
+	m.setQuota(c.Path, c.Data)
 	parent := m.nodes[modelParent(path)]
 	if c.ParentCversion > parent.Stat.Cversion {
 		parent.Stat.Cversion, parent.Stat.Pzxid = c.ParentCversion, h.Zxid
@@ -186,7 +188,19 @@ func (m *modelTree) applyCreate(t fataler, h *TxnHeader, txn *Txn) {
 	}
 }
 
+// setQuota takes limits from the znode that holds them.
+func (m *modelTree) setQuota(path, data []byte) {
+	if target, limits, ok := QuotaTarget(path); ok && limits {
+		if lim, err := ParseQuota(data); err == nil {
+			m.quotas[string(target)] = lim
+		}
+	}
+}
+
 func (m *modelTree) delete(path string, zxid int64) {
+	if target, limits, ok := QuotaTarget([]byte(path)); ok && limits {
+		delete(m.quotas, string(target))
+	}
 	delete(m.nodes, path)
 	if parent := m.nodes[modelParent(path)]; parent != nil {
 		parent.Stat.Pzxid = max(parent.Stat.Pzxid, zxid)

@@ -181,7 +181,7 @@ func deletableParent(path []byte) ([]byte, wire.Code) {
 // we want an empty container (-8) and the permission a delete takes (-102).
 func (p *Preparer) deleteContainer(dst []byte, req *Request, r *wire.Reader) ([]byte, wire.Code) {
 	path := r.Ustring()
-	if r.Err() != nil {
+	if r.Err() != nil || path == nil {
 		return dst, codeUnparsed
 	}
 	if code := sessionErr(req, false); code != wire.OK && !req.Internal {
