@@ -26,8 +26,9 @@ var arrows = []arrow{
 	{"watch", []string{"wire"}, "a watch table knows paths and connections, not trees or sockets"},
 	{"znode", []string{"wire"}, "the tree applies transactions; who proposed them is not its business"},
 	{"zab/quorum", nil, "majorities, weights and groups are arithmetic"},
-	{"zab", []string{"zab/quorum"}, "the protocol sees a transaction as opaque bytes"},
-	{"zab/txnlog", []string{"zab"}, "the log stores what the core hands out"},
+	{"zab/zxids", nil, "a zxid is arithmetic on 64 bits"},
+	{"zab", []string{"zab/quorum", "zab/zxids"}, "the protocol sees a transaction as opaque bytes"},
+	{"zab/txnlog", []string{"zab/zxids"}, "the log stores entries in order of their zxids, whoever proposed them"},
 	{"zab/transport", []string{"zab"}, "sockets between servers carry the core's messages"},
 	{"zab/zabtest", []string{"zab", "zab/quorum"}, "drives several cores from text"},
 	{
@@ -47,6 +48,9 @@ var arrows = []arrow{
 	},
 	{"internal/lint", nil, "rules read sources, they do not link them"},
 	{"internal/bench", []string{"wire"}, "a load generator is a client: it knows the protocol, not the server"},
+	{"internal/shell", []string{"wire"}, "the command shell is a client: it knows the protocol, not the server"},
+	{"internal/bench/compare", []string{"internal/bench", "wire"}, "runs two servers and prints a table of both"},
+	{"internal/shell", []string{"wire"}, "a shell is a client: it knows the protocol, not the server"},
 	{"integration", []string{"wire"}, "tests from outside speak bytes to built binaries"},
 	{"integration/*", []string{"wire", "integration"}, "tests from outside speak bytes to built binaries"},
 }
