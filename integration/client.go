@@ -21,6 +21,8 @@ const frameBytesMax = 64 << 20
 // Conn is a socket that speaks frames and nothing above them.
 type Conn struct {
 	net.Conn
+	// Patience bounds the wait for one frame; 0 is a minute.
+	Patience time.Duration
 }
 
 // Dial opens a socket.
@@ -42,7 +44,11 @@ func (c *Conn) WriteFrame(body []byte) error {
 // ReadFrame returns the next frame's body. The error is io.EOF only when the
 // server closed between frames.
 func (c *Conn) ReadFrame() ([]byte, error) {
-	if err := c.SetReadDeadline(time.Now().Add(patience)); err != nil {
+	wait := c.Patience
+	if wait == 0 {
+		wait = patience
+	}
+	if err := c.SetReadDeadline(time.Now().Add(wait)); err != nil {
 		return nil, err
 	}
 	var head [wire.FrameHeaderBytes]byte

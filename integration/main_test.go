@@ -58,10 +58,10 @@ func (p *serverPool) borrow(t *testing.T, f Flavor, o Options) *Server {
 	}
 	t.Cleanup(func() {
 		if t.Failed() {
-			t.Logf("the server printed:\n%s", s.Output())
+			t.Logf("the server printed:\n%s", s.LastLines())
 		}
 		if !s.Running() {
-			t.Errorf("the server ended during the test:\n%s", s.Output())
+			t.Errorf("the server ended during the test:\n%s", s.LastLines())
 		}
 	})
 	return s.Server
@@ -118,7 +118,7 @@ func newServer(t *testing.T, f Flavor, o Options) *Server {
 	t.Cleanup(func() {
 		s.Terminate()
 		if t.Failed() {
-			t.Logf("the server printed:\n%s", s.Output())
+			t.Logf("the server printed:\n%s", s.LastLines())
 		}
 	})
 	return s

@@ -63,6 +63,12 @@ func (p *Process) Running() bool {
 // is long.
 func (p *Process) Output() string { return p.out.String() }
 
+// LastLines returns the end of the output, for a test's log.
+func (p *Process) LastLines() string {
+	lines := strings.SplitAfter(p.Output(), "\n")
+	return strings.Join(lines[max(0, len(lines)-60):], "")
+}
+
 // Signal sends sig and returns at once.
 func (p *Process) Signal(sig syscall.Signal) error {
 	return p.cmd.Process.Signal(sig)

@@ -216,7 +216,7 @@ func (s *Server) command(cfg string, props []string) (*exec.Cmd, error) {
 		return nil, err
 	}
 	args := []string{"-XX:+UseSerialGC", "-Xmx1g", "-Xshare:auto"}
-	args = append(args, "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-Dzookeeper.root.logger=WARN,CONSOLE")
+	args = append(args, "-Dorg.slf4j.simpleLogger.defaultLogLevel=error", "-Dzookeeper.root.logger=ERROR,CONSOLE")
 	args = append(args, props...)
 	args = append(args, "-cp", cp, "org.apache.zookeeper.server.quorum.QuorumPeerMain", cfg)
 	return exec.Command("java", args...), nil
@@ -227,9 +227,9 @@ func (s *Server) command(cfg string, props []string) (*exec.Cmd, error) {
 func (s *Server) awaitReady() error {
 	deadline := time.Now().Add(patience)
 	for {
-		sess, err := Connect(s.Addr, ConnectOptions{TimeoutMs: 4000})
+		err := s.tryReady()
 		if err == nil {
-			return sess.Close()
+			return nil
 		}
 		if time.Now().After(deadline) {
 			return fmt.Errorf("no session within %v: %w", patience, err)
@@ -240,6 +240,22 @@ func (s *Server) awaitReady() error {
 		case <-time.After(20 * time.Millisecond):
 		}
 	}
+}
+
+// tryReady makes and ends a session. A Java server that is asked while it
+// starts may never answer, so the wait for one attempt is short.
+func (s *Server) tryReady() error {
+	c, err := Dial(s.Addr)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	c.Patience = 2 * time.Second
+	sess, err := Handshake(c, ConnectOptions{TimeoutMs: 4000})
+	if err != nil {
+		return err
+	}
+	return sess.Close()
 }
 
 // freePort returns a TCP port that was free on 127.0.0.1 a moment ago.
