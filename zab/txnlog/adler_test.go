@@ -4,12 +4,11 @@ import (
 	"bytes"
 	"fmt"
 	stdadler "hash/adler32"
-	"math/rand"
 	"testing"
 )
 
 func TestAdler32EqualsStandard(t *testing.T) {
-	rnd := rand.New(rand.NewSource(1))
+	rnd := newRand(1)
 	for n := range 2000 {
 		data := make([]byte, n)
 		rnd.Read(data)

@@ -2,7 +2,6 @@ package txnlog
 
 import (
 	"fmt"
-	"math/rand"
 	"os"
 	"testing"
 )
@@ -34,7 +33,7 @@ func benchBatch(b *Batch, zxid int64, n int, value []byte) {
 
 // BenchmarkAppend encodes, appends and, under /sync, makes durable batches; an operation is one batch.
 func BenchmarkAppend(b *testing.B) {
-	value := appendTxn(nil, 1, 250, rand.New(rand.NewSource(1)))
+	value := appendTxn(nil, 1, 250, newRand(1))
 	for _, sync := range []bool{false, true} {
 		for _, n := range []int{1, 16, 256} {
 			name := fmt.Sprintf("batch=%d", n)
@@ -70,7 +69,7 @@ func benchAppend(b *testing.B, n int, sync bool, value []byte) {
 
 // BenchmarkEncode is the part of BenchmarkAppend that is not the file's: an operation is a batch of 256.
 func BenchmarkEncode(b *testing.B) {
-	value := appendTxn(nil, 1, 250, rand.New(rand.NewSource(1)))
+	value := appendTxn(nil, 1, 250, newRand(1))
 	var batch Batch
 	b.ReportAllocs()
 	for b.Loop() {
@@ -104,7 +103,7 @@ func BenchmarkOpen(b *testing.B) {
 }
 
 func benchRead(b *testing.B, op func(*Log) error) {
-	value := appendTxn(nil, 1, 250, rand.New(rand.NewSource(1)))
+	value := appendTxn(nil, 1, 250, newRand(1))
 	l := mustOpen(b, Options{Dir: benchDir(b), PreallocBytes: PreallocBytesDefault})
 	var batch Batch
 	for i := range int64(100) {

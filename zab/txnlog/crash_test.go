@@ -26,7 +26,7 @@ type workload struct {
 }
 
 func newWorkload(seed int64) *workload {
-	rnd := rand.New(rand.NewSource(seed))
+	rnd := newRand(seed)
 	fsys := NewMemFS()
 	o := Options{
 		Dir: testDir, FS: fsys,
@@ -103,7 +103,7 @@ func (w *workload) entries(first int64, n int) []entry {
 	var out []entry
 	for i := range int64(n) {
 		w.made++
-		fill := rand.New(rand.NewSource(w.made))
+		fill := newRand(w.made)
 		size := []int{0, 3, 60, 300, 600, 1500}[fill.Intn(6)]
 		if fill.Intn(4) == 0 {
 			fill = nil

@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"math/rand"
 	"strings"
 	"testing"
 )
@@ -90,7 +89,7 @@ func bytes0(e []entry) []entry { return append([]entry(nil), e...) }
 
 // fullTxns makes entries of 1,600 random bytes: no sector of them is zero.
 func fullTxns(first int64, n int) []entry {
-	rnd := rand.New(rand.NewSource(first))
+	rnd := newRand(first)
 	var out []entry
 	for i := range int64(n) {
 		out = append(out, entry{first + i, appendTxn(nil, first+i, 1600, rnd)})
@@ -402,7 +401,7 @@ func TestFlippedByteAnywhere(t *testing.T) {
 // not be taken for a sector lost.
 func TestFlipBesideSectorBoundary(t *testing.T) {
 	for beside := 1; beside <= entryHeaderLen+1; beside++ {
-		rnd := rand.New(rand.NewSource(int64(beside)))
+		rnd := newRand(int64(beside))
 		first := appendTxn(nil, z(1, 1), 0, nil)
 		first = appendTxn(nil, z(1, 1), 2*sectorLen-beside-fileHeaderLen-entryLen(len(first)), rnd)
 		all := append([]entry{{z(1, 1), first}}, fullTxns(z(1, 2), 2)...)

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math/rand"
+	randv2 "math/rand/v2"
 	"path/filepath"
 	"testing"
 
@@ -42,7 +43,7 @@ func txns(first int64, n int) []entry {
 	var out []entry
 	for i := range int64(n) {
 		zxid := first + i
-		rnd := rand.New(rand.NewSource(zxid))
+		rnd := newRand(zxid)
 		size := []int{0, 1, 100, 300, 700, 2000}[rnd.Intn(6)]
 		var fill *rand.Rand
 		if rnd.Intn(4) > 0 {
@@ -179,3 +180,11 @@ func rawFile(entries []entry) []byte {
 }
 
 func z(epoch int64, counter uint32) int64 { return zxids.MakeZxid(epoch, counter) }
+
+// newRand returns a random source that, unlike rand.NewSource, costs nothing to seed.
+func newRand(seed int64) *rand.Rand { return rand.New(source{randv2.NewPCG(uint64(seed), 0)}) }
+
+type source struct{ *randv2.PCG }
+
+func (source) Seed(int64)     {}
+func (s source) Int63() int64 { return int64(s.Uint64() >> 1) }

@@ -63,13 +63,13 @@ func TestRollBySizeAndByRequest(t *testing.T) {
 	l := mustOpen(t, Options{FS: fsys, RollBytes: 4000})
 	all := txns(z(1, 1), 100)
 	for i := range all {
-		if i == 3 || i == 4 {
+		if i == 1 || i == 2 {
 			l.Roll()
 		}
 		mustWrite(t, l, all[i:i+1])
 	}
 	files := l.Files()
-	if len(files) < 5 || files[1].FirstZxid != z(1, 4) || files[2].FirstZxid != z(1, 5) {
+	if len(files) < 5 || files[1].FirstZxid != z(1, 2) || files[2].FirstZxid != z(1, 3) {
 		t.Fatalf("files: %+v", files)
 	}
 	for _, f := range files {
@@ -81,9 +81,9 @@ func TestRollBySizeAndByRequest(t *testing.T) {
 }
 
 func TestAppendRefuses(t *testing.T) {
-	l := mustOpen(t, Options{FS: NewMemFS(), EntryBytesMax: 1000})
+	l := mustOpen(t, Options{FS: NewMemFS(), EntryBytesMax: 2500})
 	mustWrite(t, l, txns(z(1, 1), 3))
-	long := []entry{{z(1, 4), appendTxn(nil, z(1, 4), 2000, nil)}}
+	long := []entry{{z(1, 4), appendTxn(nil, z(1, 4), 2500, nil)}}
 	if err := l.Append(batchOf(long)); !errors.Is(err, ErrTooLong) {
 		t.Errorf("long entry: %v", err)
 	}

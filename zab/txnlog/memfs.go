@@ -6,7 +6,7 @@ import (
 	"io"
 	"io/fs"
 	"maps"
-	"math/rand"
+	"math/rand/v2"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -219,7 +219,7 @@ func (m *MemFS) SyncDir(dir string) error {
 func (m *MemFS) Crash(seed int64) *MemFS {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	rnd := rand.New(rand.NewSource(seed)) //nolint:gosec // a test's choice, repeatable
+	rnd := rand.New(rand.NewPCG(uint64(seed), 0)) //nolint:gosec // a test's choice, repeatable
 	after := &MemFS{dirs: map[string]*memDir{}, files: m.files}
 	survivors := map[*memFile]*memFile{}
 	for _, path := range slices.Sorted(maps.Keys(m.dirs)) {
@@ -240,9 +240,9 @@ func (m *MemFS) Crash(seed int64) *MemFS {
 // crash returns the names that survive: what was synced, and of the changes after that none, all, the first few or any.
 func (d *memDir) crash(rnd *rand.Rand) map[string]*memFile {
 	names := maps.Clone(d.durable)
-	mode, first := rnd.Intn(4), rnd.Intn(len(d.pending)+1)
+	mode, first := rnd.IntN(4), rnd.IntN(len(d.pending)+1)
 	for i, change := range d.pending {
-		if mode == 0 || mode == 1 && i < first || mode == 2 && rnd.Intn(2) == 0 {
+		if mode == 0 || mode == 1 && i < first || mode == 2 && rnd.IntN(2) == 0 {
 			change(names)
 		}
 	}
@@ -252,7 +252,7 @@ func (d *memDir) crash(rnd *rand.Rand) map[string]*memFile {
 // crash returns the bytes that survive: what was synced, and of the changes after that none, all, the first few with
 // the last of those cut short anywhere, or in each sector or page the first few.
 func (f *memFile) crash(rnd *rand.Rand) []byte {
-	switch rnd.Intn(6) {
+	switch rnd.IntN(6) {
 	case 0:
 		return bytes.Clone(f.durable)
 	case 1:
@@ -268,10 +268,10 @@ func (f *memFile) crash(rnd *rand.Rand) []byte {
 
 func (f *memFile) cutShort(rnd *rand.Rand) []byte {
 	data := bytes.Clone(f.durable)
-	n := rnd.Intn(len(f.pending) + 1)
+	n := rnd.IntN(len(f.pending) + 1)
 	for i, c := range f.pending[:n] {
 		if i == n-1 && c.b != nil {
-			c.b = c.b[:rnd.Intn(len(c.b)+1)]
+			c.b = c.b[:rnd.IntN(len(c.b)+1)]
 			c.size = max(int64(len(data)), c.off+int64(len(c.b)))
 		}
 		data = c.apply(data)
@@ -284,17 +284,17 @@ func (f *memFile) torn(unit int, rnd *rand.Rand) []byte {
 	for _, c := range f.pending {
 		versions = append(versions, c.apply(bytes.Clone(versions[len(versions)-1])))
 	}
-	size := len(versions[rnd.Intn(len(versions))])
+	size := len(versions[rnd.IntN(len(versions))])
 	last := versions[len(versions)-1]
-	if rnd.Intn(2) == 0 {
+	if rnd.IntN(2) == 0 {
 		size = len(last)
 	}
 	out := make([]byte, size)
-	keep := rnd.Intn(4) // of 4: how likely a unit is as written last
+	keep := rnd.IntN(4) // of 4: how likely a unit is as written last
 	for at := 0; at < size; at += unit {
 		v := last
-		if rnd.Intn(4) > keep {
-			v = versions[rnd.Intn(len(versions))]
+		if rnd.IntN(4) > keep {
+			v = versions[rnd.IntN(len(versions))]
 		}
 		if at < len(v) {
 			copy(out[at:min(at+unit, size)], v[at:])

@@ -101,7 +101,7 @@ func (s *scanner) bytes(off int64, n int) ([]byte, error) {
 // fill reads from off at least n bytes, and as many as the buffer takes.
 func (s *scanner) fill(off int64, n int) error {
 	if cap(s.buf) < n {
-		s.buf = make([]byte, 0, max(n, scanBytes))
+		s.buf = make([]byte, 0, max(n, int(min(scanBytes, s.end-off))))
 	}
 	want := min(int64(cap(s.buf)), s.end-off)
 	got, err := s.f.ReadAt(s.buf[:want], off)
