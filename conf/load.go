@@ -340,11 +340,23 @@ func (l *loader) collectSuperUsers() {
 func (l *loader) warnUnserved() {
 	for _, name := range sortedKeys(l.settings) {
 		s := l.settings[name]
-		isDefault := s.origin == Origin{} || strings.EqualFold(s.text, s.key.Default)
-		if s.key.Use == Kept && !isDefault && s.key.Section != ensembleSection {
+		if s.key.Use == Kept && s.asksForSomething() && s.key.Section != ensembleSection {
 			l.warnings.add(s.origin, name, "is accepted, but this version does not serve it")
 		}
 	}
+}
+
+// asksForSomething tells a setting that would need service from one that
+// repeats the default or switches a feature off.
+func (s setting) asksForSomething() bool {
+	if (s.origin == Origin{}) || strings.EqualFold(s.text, s.key.Default) {
+		return false
+	}
+	if s.key.field == nil {
+		return true
+	}
+	_, isSwitch := s.key.field(new(Config)).(*bool)
+	return !isSwitch || strings.EqualFold(s.text, "true") || s.text == "yes"
 }
 
 // propertiesCodec makes viper read zoo.cfg. It hands viper only the keys of

@@ -70,6 +70,9 @@ type Fault struct {
 func (f Fault) String() string { return describe(f.Origin, f.Key, f.Text) }
 
 func describe(o Origin, key, text string) string {
+	if o.Set == key {
+		key = "" // the origin has named it
+	}
 	parts := make([]string, 0, 3)
 	for _, part := range []string{o.String(), printable(key), text} {
 		if part != "" {
