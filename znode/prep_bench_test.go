@@ -44,6 +44,29 @@ func (v *benchView) Quota([]byte) (string, QuotaLimits, QuotaUsage, bool) {
 func (v *benchView) Ephemerals(int64) []string { return nil }
 func (v *benchView) Digest() uint64            { return 1 }
 
+// newBenchTree returns the real tree with the same znodes.
+func newBenchTree(b *testing.B) *Tree {
+	tree, err := Open(Options{Backend: NewMemBackend()})
+	if err != nil {
+		b.Fatal(err)
+	}
+	var res Result
+	for i := range benchNodes + 1 {
+		c := CreateTxn{Path: []byte("/bench"), Data: make([]byte, 128), ACL: wire.OpenACL, ParentCversion: -1}
+		if i > 0 {
+			c.Path = benchPath(i - 1)
+		}
+		h := TxnHeader{Zxid: int64(i + 1), Type: wire.OpCreate}
+		tree.Lock()
+		_, err := tree.Apply(&h, c.Append(nil, h.Type), &res, nil)
+		tree.Unlock()
+		if err != nil {
+			b.Fatal(err)
+		}
+	}
+	return tree
+}
+
 // BenchmarkPrepare measures one request each, with up to 256 pending before
 // them, on a tree of 100,000 znodes with 128 bytes of data.
 func BenchmarkPrepare(b *testing.B) {
@@ -81,9 +104,11 @@ func BenchmarkPrepare(b *testing.B) {
 		},
 		"closeSession": func(int) (wire.Op, []byte) { return wire.OpCloseSession, nil },
 	}
-	view := newBenchView()
+	views := map[string]View{"map": newBenchView(), "tree": newBenchTree(b)}
 	for _, name := range []string{"setData", "create", "createACL", "createEphemeral", "delete", "multi", "closeSession"} {
-		b.Run("op="+name, func(b *testing.B) { benchPrepare(b, view, operations[name]) })
+		for _, view := range []string{"map", "tree"} {
+			b.Run("op="+name+"/view="+view, func(b *testing.B) { benchPrepare(b, views[view], operations[name]) })
+		}
 	}
 }
 
