@@ -40,7 +40,7 @@ func createActive(o Options, name string) (activeFile, error) {
 }
 
 func (a *activeFile) begin(o Options) error {
-	if _, err := a.f.WriteAt(appendFileHeader(nil), 0); err != nil {
+	if _, err := a.f.WriteAt(fileHeader(), 0); err != nil {
 		return err
 	}
 	if err := a.reserve(fileHeaderLen, o.PreallocBytes); err != nil {

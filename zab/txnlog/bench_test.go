@@ -2,19 +2,8 @@ package txnlog
 
 import (
 	"fmt"
-	"os"
 	"testing"
 )
-
-// benchDir returns a directory on a disk: the temporary directory of some machines is in memory.
-func benchDir(b *testing.B) string {
-	dir, err := os.MkdirTemp(".", "bench-")
-	if err != nil {
-		b.Fatal(err)
-	}
-	b.Cleanup(func() { _ = os.RemoveAll(dir) })
-	return dir
-}
 
 // benchBatch encodes n transactions of about 300 bytes from zxid on.
 func benchBatch(b *Batch, zxid int64, n int, value []byte) {
@@ -31,7 +20,8 @@ func benchBatch(b *Batch, zxid int64, n int, value []byte) {
 	}
 }
 
-// BenchmarkAppend encodes, appends and, under /sync, makes durable batches; an operation is one batch.
+// BenchmarkAppend encodes, appends and, under /sync, makes durable batches; an operation is one batch. The files are in
+// TMPDIR: it should be on a disk.
 func BenchmarkAppend(b *testing.B) {
 	value := appendTxn(nil, 1, 250, newRand(1))
 	for _, sync := range []bool{false, true} {
@@ -46,7 +36,7 @@ func BenchmarkAppend(b *testing.B) {
 }
 
 func benchAppend(b *testing.B, n int, sync bool, value []byte) {
-	l := mustOpen(b, Options{Dir: benchDir(b), PreallocBytes: PreallocBytesDefault, RollBytes: 512 << 20})
+	l := mustOpen(b, Options{Dir: b.TempDir(), PreallocBytes: PreallocBytesDefault, RollBytes: 512 << 20})
 	var batch Batch
 	zxid := z(1, 1)
 	b.ReportAllocs()
@@ -104,7 +94,7 @@ func BenchmarkOpen(b *testing.B) {
 
 func benchRead(b *testing.B, op func(*Log) error) {
 	value := appendTxn(nil, 1, 250, newRand(1))
-	l := mustOpen(b, Options{Dir: benchDir(b), PreallocBytes: PreallocBytesDefault})
+	l := mustOpen(b, Options{Dir: b.TempDir(), PreallocBytes: PreallocBytesDefault})
 	var batch Batch
 	for i := range int64(100) {
 		benchBatch(&batch, z(1, 1)+i*1000, 1000, value)

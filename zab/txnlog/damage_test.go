@@ -236,7 +236,7 @@ func TestDamagedMark(t *testing.T) {
 
 func TestFilesWithoutEntries(t *testing.T) {
 	all := fullTxns(z(1, 1), 3)
-	header := appendFileHeader(nil)
+	header := fileHeader()
 	for name, b := range map[string][]byte{
 		"empty":                  {},
 		"zeros":                  make([]byte, 9000),

@@ -21,7 +21,7 @@ const (
 	epochFileBytesMax = 64
 )
 
-// ErrEpoch: the epoch files do not fit each other or the data, or a change would make them so.
+// ErrEpoch says that the epoch files do not fit each other or the data, or that a change would make them so.
 var ErrEpoch = errors.New("epochs contradict each other")
 
 // Epochs keeps the two promises of a server in files, as ZooKeeper does: the highest epoch it has promised to follow

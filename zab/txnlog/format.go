@@ -29,9 +29,14 @@ const (
 	logPrefix = "log."
 )
 
-// EntryBytesMaxDefault is the longest payload, in bytes, that a Java server with default settings reads back: twice
-// the default of jute.maxbuffer.
-const EntryBytesMaxDefault = 2 * 0xfffff
+// EntryBytesMaxDefault is the longest payload, in bytes, written and believed when read unless Options say otherwise. It is
+// far above what requests can bring (jute.maxbuffer), because the servers' own transactions can be longer: the closing
+// of a session lists the path of every ephemeral it had, and a log that refused it would stop the server.
+const EntryBytesMaxDefault = 64 << 20
+
+// EntryBytesMaxJava is the longest payload, in bytes, that a Java server with default settings reads back: twice the
+// default of jute.maxbuffer. A leader of Java followers must propose none longer.
+const EntryBytesMaxJava = 2 * 0xfffff
 
 // CorruptError says that a log holds what no crash explains, or misses what it should hold: the server must not
 // go on as if nothing had happened. Compare with errors.As.
@@ -53,8 +58,8 @@ func (e *CorruptError) Is(target error) bool {
 	return e.missing && target == ErrMissing //nolint:errorlint // that is what Is is for
 }
 
-func appendFileHeader(b []byte) []byte {
-	b = binary.BigEndian.AppendUint32(b, fileMagic)
+func fileHeader() []byte {
+	b := binary.BigEndian.AppendUint32(nil, fileMagic)
 	b = binary.BigEndian.AppendUint32(b, fileVersion)
 	return binary.BigEndian.AppendUint64(b, 0)
 }

@@ -175,7 +175,7 @@ func (m *MemFS) put(t testing.TB, name string, b []byte) {
 
 // rawFile builds the file another server would have written: no mark.
 func rawFile(entries []entry) []byte {
-	b := appendFileHeader(nil)
+	b := fileHeader()
 	return append(b, batchOf(entries).buf...)
 }
 

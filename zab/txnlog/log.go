@@ -10,15 +10,15 @@ import (
 
 // Errors that callers tell apart with errors.Is.
 var (
-	// ErrTooLong: an entry of the batch is longer than EntryBytesMax. Nothing was written; the log goes on.
+	// ErrTooLong says that an entry of the batch is longer than EntryBytesMax. Nothing was written; the log goes on.
 	ErrTooLong = errors.New("transaction too long for the log")
-	// ErrNotConsecutive: the batch does not continue the history. Nothing was written; the log goes on.
+	// ErrNotConsecutive says that the batch does not continue the history. Nothing was written; the log goes on.
 	ErrNotConsecutive = errors.New("transaction does not follow the last one of the log")
-	// ErrMissing: entries that were asked for are not in the log (purged, or lost).
+	// ErrMissing says that entries that were asked for are not in the log (purged, or lost).
 	ErrMissing = errors.New("log entries missing")
-	// ErrTruncated: the log was truncated under an Iterator.
+	// ErrTruncated says that the log was truncated under an Iterator.
 	ErrTruncated = errors.New("log truncated while being read")
-	// ErrClosed: the log has been closed.
+	// ErrClosed says that the log has been closed.
 	ErrClosed = errors.New("log closed")
 )
 
@@ -37,7 +37,7 @@ type Options struct {
 	// NoSync makes Sync return at once (forceSync=no): faster, and a power loss takes acknowledged writes with it.
 	NoSync bool
 	// EntryBytesMax is the longest payload, in bytes, written and believed when read. 0 is EntryBytesMaxDefault; a Java
-	// server reads no longer ones unless told to.
+	// server reads none above EntryBytesMaxJava unless told to.
 	EntryBytesMax int
 	// RollBytes is the size in bytes from which on a new file is started (txnLogSizeLimitInKb). 0 is never by size.
 	RollBytes int64

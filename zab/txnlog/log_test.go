@@ -1,10 +1,12 @@
 package txnlog
 
 import (
+	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 )
 
@@ -260,4 +262,82 @@ func TestIteratorSeesWhatWasThereAtRead(t *testing.T) {
 	if n != 10 || it.Err() != nil {
 		t.Fatalf("%d entries, %v", n, it.Err())
 	}
+}
+
+// TestConcurrentUse has one writer, and readers, purges and questions beside it. Under -race it also shows that they
+// share nothing unguarded.
+func TestConcurrentUse(t *testing.T) {
+	l := mustOpen(t, Options{FS: NewMemFS(), RollBytes: 5000})
+	all := txns(z(1, 1), 300)
+	mustWrite(t, l, all[:1])
+	var wg sync.WaitGroup
+	done := make(chan struct{})
+	for range 2 {
+		wg.Go(func() {
+			for {
+				select {
+				case <-done:
+					return
+				default:
+				}
+				from := l.FirstZxid() - 1
+				got, err := readFrom(l, from)
+				// A purge may take away what is being read; nothing else may go wrong.
+				if err != nil && !errors.Is(err, ErrMissing) {
+					t.Errorf("read: %v", err)
+					return
+				}
+				if len(got) > 0 {
+					n := int(got[0].zxid - z(1, 1))
+					if err := diff(got, all[n:n+len(got)]); err != nil {
+						t.Error(err)
+					}
+				}
+				if l.SizeBytes() <= 0 || len(l.Files()) == 0 || l.Err() != nil {
+					t.Error("log in disorder")
+				}
+			}
+		})
+	}
+	wg.Go(func() {
+		for i := range 20 {
+			if _, err := l.Purge(z(1, uint32(10*i)), 20000); err != nil && !errors.Is(err, ErrClosed) {
+				t.Errorf("purge: %v", err)
+			}
+		}
+	})
+	for i := 1; i < len(all); i += 3 {
+		if i%50 == 0 {
+			l.Roll()
+		}
+		mustWrite(t, l, all[i:min(i+3, len(all))])
+	}
+	close(done)
+	wg.Wait()
+	mustClose(t, l)
+}
+
+// TestNoAllocationPerBatch: once batch and file have their size, writing costs no garbage.
+func TestNoAllocationPerBatch(t *testing.T) {
+	l := mustOpen(t, Options{Dir: t.TempDir(), PreallocBytes: 8 << 20})
+	payload := appendTxn(nil, 0, 250, newRand(1))
+	var b Batch
+	zxid := z(1, 0)
+	write := func() {
+		b.Reset()
+		for range 64 {
+			zxid++
+			buf := append(b.Begin(), payload...)
+			binary.BigEndian.PutUint64(buf[len(buf)-len(payload)+zxidOffset:], uint64(zxid))
+			b.End(buf, zxid)
+		}
+		if err := errors.Join(l.Append(&b), l.Sync()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write()
+	if n := testing.AllocsPerRun(50, write); n > 0 {
+		t.Errorf("%v allocations for a batch of 64", n)
+	}
+	mustClose(t, l)
 }

@@ -341,6 +341,7 @@ func (h *memHandle) change(kind OpKind, c func(size int64) memChange) error {
 	return err
 }
 
+// WriteAt implements File.
 func (h *memHandle) WriteAt(b []byte, off int64) (int, error) {
 	err := h.change(OpWrite, func(size int64) memChange {
 		return memChange{off: off, b: append([]byte{}, b...), size: max(size, off+int64(len(b)))}
@@ -351,14 +352,17 @@ func (h *memHandle) WriteAt(b []byte, off int64) (int, error) {
 	return len(b), nil
 }
 
+// Truncate implements File.
 func (h *memHandle) Truncate(size int64) error {
 	return h.change(OpTruncate, func(int64) memChange { return memChange{size: size} })
 }
 
+// Preallocate implements File.
 func (h *memHandle) Preallocate(size int64) error {
 	return h.change(OpPreallocate, func(now int64) memChange { return memChange{size: max(now, size)} })
 }
 
+// ReadAt implements File.
 func (h *memHandle) ReadAt(b []byte, off int64) (int, error) {
 	if err := h.m.ask(OpRead, h.name); err != nil {
 		return 0, err
@@ -375,6 +379,7 @@ func (h *memHandle) ReadAt(b []byte, off int64) (int, error) {
 	return n, nil
 }
 
+// Sync implements File.
 func (h *memHandle) Sync() error {
 	err := h.m.ask(OpSync, h.name)
 	h.m.mu.Lock()
@@ -388,10 +393,12 @@ func (h *memHandle) Sync() error {
 	return err
 }
 
+// Size implements File.
 func (h *memHandle) Size() (int64, error) {
 	h.m.mu.Lock()
 	defer h.m.mu.Unlock()
 	return int64(len(h.f.data)), nil
 }
 
+// Close implements File.
 func (h *memHandle) Close() error { return nil }

@@ -4,8 +4,9 @@ import (
 	"errors"
 	"testing"
 
-	"github.com/quorate/quorate/zab/zxids"
 	"pgregory.net/rapid"
+
+	"github.com/quorate/quorate/zab/zxids"
 )
 
 // model is a log that is nothing but a slice, driven by the same calls as a Log.

@@ -15,7 +15,7 @@ func OS() FS {
 
 type osFS struct{}
 
-// MkdirAll syncs the parent of each directory it creates: a log in a directory that is gone after a crash is no log.
+// MkdirAll implements FS. It syncs the parent of each directory it creates: a log in a directory that is gone after a crash is no log.
 func (osFS) MkdirAll(dir string) error {
 	err := os.Mkdir(dir, 0o755)
 	parent := filepath.Dir(dir)
@@ -45,6 +45,7 @@ func requireDir(dir string) error {
 	return nil
 }
 
+// List implements FS.
 func (osFS) List(dir string) ([]string, error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
@@ -57,10 +58,12 @@ func (osFS) List(dir string) ([]string, error) {
 	return names, nil
 }
 
+// Create implements FS.
 func (osFS) Create(name string) (File, error) {
 	return openOS(name, os.O_RDWR|os.O_CREATE|os.O_EXCL)
 }
 
+// Open implements FS.
 func (osFS) Open(name string, write bool) (File, error) {
 	if write {
 		return openOS(name, os.O_RDWR)
@@ -76,10 +79,13 @@ func openOS(name string, flag int) (File, error) {
 	return &osFile{File: f}, nil
 }
 
+// Rename implements FS.
 func (osFS) Rename(from, to string) error { return os.Rename(from, to) }
 
+// Remove implements FS.
 func (osFS) Remove(name string) error { return os.Remove(name) }
 
+// SyncDir implements FS.
 func (osFS) SyncDir(dir string) error {
 	d, err := os.Open(dir) //nolint:gosec // the caller's own directory
 	if err != nil {
@@ -93,6 +99,7 @@ type osFile struct {
 	*os.File
 }
 
+// Size implements File.
 func (f *osFile) Size() (int64, error) {
 	info, err := f.Stat()
 	if err != nil {

@@ -90,7 +90,7 @@ func neverWritten(f File, size int64) (bool, error) {
 	if _, err := f.ReadAt(head, 0); err != nil && !errors.Is(err, io.EOF) {
 		return false, err
 	}
-	whole := appendFileHeader(nil)
+	whole := fileHeader()
 	for i, c := range head {
 		if c != 0 && c != whole[i] {
 			return false, nil

@@ -61,29 +61,33 @@ func (s *scanner) next() (payload []byte, bad *damaged, err error) {
 	}
 	sum, n, why := entryHeader(head, s.payloadMax)
 	if why != nil {
-		return nil, &damaged{s.off, 0, why}, nil
+		return nil, s.damage(0, why), nil
 	}
 	total := entryLen(n)
 	claimed := s.off + int64(total)
 	if left < int64(total) {
-		return nil, &damaged{s.off, claimed, fmt.Errorf("the file ends inside an entry: %d of its %d bytes are there", left, total)}, nil
+		return nil, s.damage(claimed, fmt.Errorf("the file ends inside an entry: %d of its %d bytes are there", left, total)), nil
 	}
 	entry, err := s.bytes(s.off, total)
 	if err != nil {
 		return nil, nil, err
 	}
 	if why := checkEntry(entry, sum); why != nil {
-		return nil, &damaged{s.off, claimed, why}, nil
+		return nil, s.damage(claimed, why), nil
 	}
 	s.off = claimed
 	return entry[entryHeaderLen : total-1], nil, nil
 }
 
+func (s *scanner) damage(claimed int64, why error) *damaged {
+	return &damaged{off: s.off, claimed: claimed, why: why}
+}
+
 func (s *scanner) short(left int64) *damaged {
 	if left == 0 {
-		return &damaged{s.off, 0, errEndOfLog}
+		return s.damage(0, errEndOfLog)
 	}
-	return &damaged{s.off, 0, fmt.Errorf("the file ends inside an entry header, after %d bytes", left)}
+	return s.damage(0, fmt.Errorf("the file ends inside an entry header, after %d bytes", left))
 }
 
 // bytes returns n bytes of the file from off, which the caller knows to lie before end.
