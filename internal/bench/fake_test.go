@@ -37,12 +37,16 @@ type fakeServer struct {
 	opened   int
 	closed   int
 	requests map[wire.Op]int
-	zxid     int64
+	// deletesPerTimeout, if positive, is the session timeout, counted in
+	// deletes of anyone: a session that is silent for so many is expired.
+	deletesPerTimeout int
+	zxid              int64
 }
 
 type fakeConn struct {
 	net.Conn
-	wmu sync.Mutex
+	wmu  sync.Mutex
+	seen int // deletes when it was last heard of
 }
 
 func (c *fakeConn) send(b []byte) {
@@ -84,8 +88,8 @@ func (f *fakeServer) accept() {
 		if err != nil {
 			return
 		}
-		c := &fakeConn{Conn: conn}
 		f.mu.Lock()
+		c := &fakeConn{Conn: conn, seen: f.requests[wire.OpDelete]}
 		f.conns[c] = true
 		f.mu.Unlock()
 		f.wg.Go(func() { f.serve(c) })
@@ -186,6 +190,12 @@ func (f *fakeServer) answer(c *fakeConn, op wire.Op, r *wire.Reader) (wire.Code,
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.requests[op]++
+	c.seen = f.requests[wire.OpDelete]
+	for other := range f.conns {
+		if f.deletesPerTimeout > 0 && c.seen-other.seen > f.deletesPerTimeout {
+			other.Close()
+		}
+	}
 	switch op {
 	case wire.OpCreate:
 		return f.create(c, r)

@@ -153,6 +153,20 @@ func TestCancelCleansUp(t *testing.T) {
 	}
 }
 
+// Removing a big tree takes longer than a session lasts without a request.
+func TestCleanupKeepsNoSessionIdle(t *testing.T) {
+	f := startFake(t)
+	f.deletesPerTimeout = 3000
+	c := small(Config{}, f, Load)
+	c.Nodes = 9000
+	if _, err := Run(t.Context(), c); err != nil {
+		t.Fatal(err)
+	}
+	if paths, _ := f.left(); len(paths) != 0 {
+		t.Errorf("%d znodes are left behind", len(paths))
+	}
+}
+
 func TestKeepLeavesZnodes(t *testing.T) {
 	f := startFake(t)
 	c := small(Config{}, f, Load)

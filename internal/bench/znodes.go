@@ -130,14 +130,10 @@ const removeWorkers = 4
 
 // removeTree deletes path and everything below it. Many children (the parents
 // of a big tree) are shared out among a few sessions, so that a million znodes
-// go about as fast as they came.
+// go about as fast as they came. No session is kept idle meanwhile: it would
+// expire.
 func removeTree(ctx context.Context, addr, path string, o DialOptions) error {
-	s, err := Dial(ctx, addr, o)
-	if err != nil {
-		return err
-	}
-	defer s.Close()
-	names, err := s.children(path)
+	names, err := listOnce(ctx, addr, path, o)
 	if err != nil {
 		return err
 	}
@@ -149,7 +145,22 @@ func removeTree(ctx context.Context, addr, path string, o DialOptions) error {
 			return err
 		}
 	}
+	s, err := Dial(ctx, addr, o)
+	if err != nil {
+		return err
+	}
+	defer s.Close()
 	return s.remove(path)
+}
+
+// listOnce lists a znode on a session of its own.
+func listOnce(ctx context.Context, addr, path string, o DialOptions) ([]string, error) {
+	s, err := Dial(ctx, addr, o)
+	if err != nil {
+		return nil, err
+	}
+	defer s.Close()
+	return s.children(path)
 }
 
 // removeParts removes the given subtrees with several sessions.
