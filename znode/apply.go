@@ -166,7 +166,7 @@ func (a *application) create(c *CreateTxn, typ wire.Op, res *Result) error {
 		res.Type, res.Code = wire.OpError, wire.ErrNoNode
 		return nil
 	}
-	acl, err := t.acls.InternVector(c.ACL)
+	acl, err := t.acls.InternVector(c.ACL) // takes a reference
 	if err != nil {
 		return err
 	}
@@ -182,7 +182,6 @@ func (a *application) create(c *CreateTxn, typ wire.Op, res *Result) error {
 	z, now := a.h.Zxid, a.h.Time
 	owner := c.Owner(typ, a.h.ClientID)
 	stat := Stat{Czxid: z, Mzxid: z, Pzxid: z, Ctime: now, Mtime: now, EphemeralOwner: owner}
-	t.acls.Ref(acl)
 	id := t.add(c.Path, c.Data, &stat, acl)
 	n := t.nodes.node(id)
 	t.digest += NodeDigest(n.prefix, &n.stat, c.Path)
@@ -227,12 +226,9 @@ func (a *application) createAgain(id, pid uint32, c *CreateTxn, typ wire.Op, acl
 	}
 }
 
+// replaceACL gives a node another list, of which the caller has a reference.
 func (a *application) replaceACL(n *node, id uint32, acl ACLID) {
-	if n.acl == acl {
-		return
-	}
 	a.t.freeze.touch(&a.t.nodes, id)
-	a.t.acls.Ref(acl)
 	a.t.acls.Unref(n.acl)
 	n.acl = acl
 }

@@ -1,39 +1,68 @@
 package znode
 
-import "testing"
+import (
+	"encoding/binary"
+	"hash/crc32"
+	"testing"
 
-// The expected values were computed by a Java server.
-func TestNodeDigestVectors(t *testing.T) {
-	node := func(path, data string, null bool, s Stat) uint64 {
-		b := []byte(data)
-		if null {
-			b = nil
-		}
-		return NodeDigest(DataPrefix([]byte(path), b), &s, []byte(path))
+	"pgregory.net/rapid"
+)
+
+// TestDigestVectors are figures that real servers printed.
+func TestDigestOfATree(t *testing.T) {
+	digest := func(path string, data []byte, s Stat) uint64 {
+		return NodeDigest(DataPrefix([]byte(path), data), &s, []byte(path))
 	}
-	times := Stat{Ctime: 5, Mtime: 5}
-	at := func(zxid int64) Stat {
-		s := times
-		s.Czxid, s.Mzxid, s.Pzxid = zxid, zxid, zxid
-		return s
-	}
+	root := digest("/", []byte{}, Stat{})
+	system := digest("/zookeeper", nil, Stat{})
+	k1 := digest("/k1", []byte("v"), Stat{Czxid: 0x100000001, Mzxid: 0x100000001, Pzxid: 0x100000001, Ctime: 5, Mtime: 5})
+	k2 := digest("/k2", nil, Stat{Czxid: 0x100000002, Mzxid: 0x100000002, Pzxid: 0x100000002, Ctime: 5, Mtime: 5})
+	grown := digest("/", nil, Stat{Cversion: 2, Pzxid: 0x100000002})
 	for _, c := range []struct {
-		what string
-		got  uint64
-		want uint64
+		what      string
+		got, want uint64
 	}{
-		{"fresh root", node("/", "", false, Stat{}), 68323592},
-		{"fresh /zookeeper", node("/zookeeper", "", false, Stat{}), 1303661912},
-		{"below /zookeeper", node("/zookeeper/quota", "", false, Stat{}), 0},
-		{"/k1", node("/k1", "v", false, at(0x100000001)), 1204542630},
-		{"/k2, null", node("/k2", "", true, at(0x100000002)), 1785825323},
-		{"root after both", node("/", "", false, Stat{Cversion: 2, Pzxid: 0x100000002}), 1455981725},
+		{"root", root, 68323592},
+		{"/zookeeper", system, 1303661912},
+		{"fresh tree", root + system, 1371985504},
+		{"/k1", k1, 1204542630},
+		{"/k2", k2, 1785825323},
+		{"root with two children", grown, 1455981725},
+		{"tree of these", grown + system + k1 + k2, 5750011590},
+		{"below /zookeeper", digest("/zookeeper/quota", []byte("x"), Stat{Version: 3}), 0},
 	} {
 		if c.got != c.want {
-			t.Errorf("%s: digest %d, want %d", c.what, c.got, c.want)
+			t.Errorf("%s: %d, want %d", c.what, c.got, c.want)
 		}
 	}
-	if node("/zookeepers", "", false, Stat{}) == 0 {
-		t.Error("/zookeepers does not count")
+	tree, err := Open(Options{Backend: NewMemBackend()})
+	if err != nil {
+		t.Fatal(err)
 	}
+	if tree.Digest() != 1371985504 {
+		t.Errorf("a fresh tree's digest is %d", tree.Digest())
+	}
+}
+
+func TestDigestAgainstTheLibrary(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		long, num := rapid.Int64(), rapid.Int32()
+		s := Stat{
+			Czxid: long.Draw(t, "czxid"), Mzxid: long.Draw(t, "mzxid"), Pzxid: long.Draw(t, "pzxid"),
+			Ctime: long.Draw(t, "ctime"), Mtime: long.Draw(t, "mtime"), Version: num.Draw(t, "version"),
+			Cversion: num.Draw(t, "cversion"), Aversion: num.Draw(t, "aversion"), EphemeralOwner: long.Draw(t, "owner"),
+		}
+		prefix := rapid.Uint32().Draw(t, "prefix")
+		var b []byte
+		for _, v := range []int64{s.Czxid, s.Mzxid, s.Pzxid, s.Ctime, s.Mtime} {
+			b = binary.BigEndian.AppendUint64(b, uint64(v))
+		}
+		for _, v := range []int32{s.Version, s.Cversion, s.Aversion} {
+			b = binary.BigEndian.AppendUint32(b, uint32(v))
+		}
+		b = binary.BigEndian.AppendUint64(b, uint64(s.EphemeralOwner))
+		if got, want := NodeDigest(prefix, &s, []byte("/a")), uint64(crc32.Update(prefix, crc32.IEEETable, b)); got != want {
+			t.Fatalf("%d, want %d", got, want)
+		}
+	})
 }

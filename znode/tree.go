@@ -46,7 +46,6 @@ type Tree struct {
 	nodeCount  int64
 	dataBytes  int64
 	mismatches int64
-	strangers  int64
 
 	freeze  freezer
 	hand    uint32 // of the clock, see Evict
@@ -126,7 +125,6 @@ func (t *Tree) plant() {
 }
 
 func (t *Tree) plantNode(path string, acl ACLID) uint32 {
-	t.acls.Ref(acl)
 	id := t.add([]byte(path), []byte{}, &Stat{}, acl)
 	if parent := t.nodes.node(id).parent; parent != 0 {
 		t.nodes.node(parent).numChildren++

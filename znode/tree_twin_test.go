@@ -291,11 +291,28 @@ func (r *twinRun) Check(t *rapid.T) {
 			t.Fatalf("%s: %v %v", p, found, err)
 		}
 	}
+	r.checkRefs(t)
 	for id := int64(1); id <= 4; id++ {
 		mine := r.paths(func(_ string, n *twinNode) bool { return n.stat.EphemeralOwner == id })
 		if got := tree.Ephemerals(id); !slices.Equal(got, mine) {
 			t.Fatalf("ephemerals of %d: %v, want %v", id, got, mine)
 		}
+	}
+}
+
+// checkRefs compares how often each list is used.
+func (r *twinRun) checkRefs(t *rapid.T) {
+	want, got := map[string]int64{}, map[string]int64{}
+	for _, n := range r.twin.nodes {
+		if n.acl != string(wire.OpenACL) { // which needs no counting
+			want[n.acl]++
+		}
+	}
+	for _, e := range r.tree.ACLs().Entries() {
+		got[string(wire.AppendACLs(nil, e.ACL))] = e.Refs
+	}
+	if !maps.Equal(got, want) {
+		t.Fatalf("uses of lists %v, want %v", got, want)
 	}
 }
 
