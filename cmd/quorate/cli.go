@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -148,8 +149,8 @@ func (f cliFlags) connect(connectString string, onEvent func(shell.Event)) (shel
 	}
 	return shell.Open(shell.ConnConfig{
 		Servers: servers, Chroot: chroot, Timeout: f.timeout, ReadOnly: f.readOnly, OnEvent: onEvent,
-		Dial: func(server string, timeout time.Duration) (io.ReadWriteCloser, error) {
-			return net.DialTimeout("tcp", server, timeout)
+		Dial: func(ctx context.Context, server string) (io.ReadWriteCloser, error) {
+			return new(net.Dialer).DialContext(ctx, "tcp", server)
 		},
 	}), nil
 }

@@ -50,7 +50,7 @@ func (s *Shell) setQuota(args *arguments) error {
 		return errUsage
 	}
 	path := args.word(0)
-	if err := checkPath(path); err != nil {
+	if err := s.checkQuotaPath(path); err != nil {
 		return err
 	}
 	if path == "/" {
@@ -68,6 +68,15 @@ func (s *Shell) setQuota(args *arguments) error {
 		return err
 	}
 	return s.storeQuota(path, letter, value)
+}
+
+// checkQuotaPath is checkPath for the quota commands. Quotas lie outside of any
+// chroot, where a session with one does not reach.
+func (s *Shell) checkQuotaPath(path string) error {
+	if strings.Contains(s.servers, "/") {
+		return errors.New("quotas are out of reach of a session with a chroot; connect without one")
+	}
+	return checkPath(path)
 }
 
 // checkQuotaPlace refuses a quota that would lie above or below another.
@@ -165,7 +174,7 @@ func (s *Shell) warnExceeded(path, letter string, value int64) {
 
 func (s *Shell) listQuota(args *arguments) error {
 	path := args.word(0)
-	if err := checkPath(path); err != nil {
+	if err := s.checkQuotaPath(path); err != nil {
 		return err
 	}
 	node := quotaRoot + strings.TrimSuffix(path, "/") + "/" + limitsNode
@@ -190,7 +199,7 @@ func (s *Shell) listQuota(args *arguments) error {
 
 func (s *Shell) delQuota(args *arguments) error {
 	path := args.word(0)
-	if err := checkPath(path); err != nil {
+	if err := s.checkQuotaPath(path); err != nil {
 		return err
 	}
 	if len(args.flags) > 1 {
@@ -199,7 +208,7 @@ func (s *Shell) delQuota(args *arguments) error {
 	node := quotaRoot + strings.TrimSuffix(path, "/") + "/" + limitsNode
 	old, stat, err := s.client.Get(node, false)
 	if errors.Is(err, wire.ErrNoNode) {
-		s.errorf("Quota does not exist for %s\n", path)
+		s.printf("Quota does not exist for %s\n", path)
 		return nil
 	}
 	if err != nil {

@@ -275,3 +275,18 @@ func FuzzExecute(f *testing.F) {
 		sh.Interact(strings.NewReader(line + "\n" + line))
 	})
 }
+
+func TestQuotasAreOutOfReachOfAChroot(t *testing.T) {
+	sh, fake, _, errs := newTestShell(t, false)
+	sh.servers = "h:1/app"
+	for _, line := range []string{"setquota -n 1 /zookeeper", "listquota /zookeeper", "delquota /zookeeper"} {
+		errs.Reset()
+		sh.execute(splitLine(line))
+		if sh.exit != ExitFailed || !strings.Contains(errs.String(), "chroot") {
+			t.Errorf("%s: exit %d, stderr %q", line, sh.exit, errs)
+		}
+	}
+	if len(fake.nodes) != 4 {
+		t.Errorf("nodes were made: %v", fake.nodes)
+	}
+}
