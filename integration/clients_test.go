@@ -152,7 +152,7 @@ var cShellCommands = []struct{ say, hear string }{
 	{"delete /c", "/c: rc = -111"},
 	{"delete /c/two", "/c/two: rc = 0"},
 	{"exists /c/two", "Error -101 for /c/two"},
-	{"create +t=100000 /c/ttl", "[/c/ttl]: rc = -6"},
+	{"create +t=100000 /c/ttl", "name = /c/ttl"},
 	{"addauth digest bob:pw", ""},
 	{"config", "/zookeeper/config: rc = 0"},
 	{"ls /", "/: rc = 0"},
@@ -365,7 +365,9 @@ func TestKazoo(t *testing.T) {
 }
 
 func TestCShell(t *testing.T) {
-	eachFlavor(t, func(t *testing.T, f Flavor) { runCShell(t, newServer(t, f, nil).Addr, cShellCommands) })
+	eachFlavor(t, func(t *testing.T, f Flavor) {
+		runCShell(t, newServer(t, f, Options{"extendedTypesEnabled": "true"}).Addr, cShellCommands)
+	})
 }
 
 func TestJavaClient(t *testing.T) {

@@ -241,7 +241,7 @@ func TestRecordGoldenCaptures(t *testing.T) {
 	r.as("zkCli 3.9.5")
 	runShell(t, ZooKeeper39, r.addr(), recordedShellCommands)
 	r.as("Java client 3.9.5")
-	runJava(t, ZooKeeper39, "Operations.java", r.addr())
+	runJava(t, ZooKeeper39, "Operations.java", r.addr(), "extended")
 	r.as("Curator 5.4.0")
 	runJava(t, ZooKeeper38, "Recipes.java", r.addr())
 	r.write(t, "../wire/testdata")

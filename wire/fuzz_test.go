@@ -18,6 +18,8 @@ func FuzzDecodeRequest(f *testing.F) {
 		f.Add(int32(op), []byte{})
 		f.Add(int32(op), bytes.Repeat([]byte{0x7f}, 40))
 	}
+	addGolden(f, func(g goldenFrame) bool { return g.file != "connect" && g.request() },
+		func(op Op, body []byte) { f.Add(int32(op), body[RequestHeaderBytes:]) })
 	f.Fuzz(func(t *testing.T, op int32, frame []byte) {
 		if body, ok := requestBodies[Op(op)]; ok {
 			decodeAny(t, body, frame)
@@ -40,6 +42,8 @@ func FuzzDecodeConnect(f *testing.F) {
 	f.Add(request.Append(nil))
 	request.HasReadOnly = true
 	f.Add(request.Append(nil))
+	addGolden(f, func(g goldenFrame) bool { return g.file == "connect" && g.request() },
+		func(_ Op, body []byte) { f.Add(body) })
 	f.Add([]byte("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"))
 	f.Fuzz(func(t *testing.T, frame []byte) { decodeAny(t, body[connectRequest], frame) })
 }
@@ -53,6 +57,7 @@ func FuzzDecodeReply(f *testing.F) {
 	f.Add(append(AppendACLs(header, []ACL{{PermAll, ID{"world", "anyone"}}}), stat...))
 	f.Add(AppendNotification(nil, 3, EventNodeDeleted, "/a")[FrameHeaderBytes:])
 	f.Add((&ConnectResponse{TimeOut: 1, SessionID: 2, Passwd: make([]byte, PasswdBytes)}).Append(nil))
+	addGolden(f, func(g goldenFrame) bool { return !g.request() }, func(_ Op, body []byte) { f.Add(body) })
 	f.Fuzz(func(t *testing.T, frame []byte) {
 		for _, read := range replyBodies {
 			var r Reader
