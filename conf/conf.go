@@ -317,25 +317,22 @@ func (m *Metrics) Prometheus() bool { return m.ClassName == prometheusProvider }
 type Tree struct {
 	// BudgetBytes is how much memory the tree may take; what is beyond is read
 	// back from disk on demand. The default is half of the machine's memory
-	// or of the control group's limit. 0 keeps only what is not yet on disk.
+	// or of the control group's limit. 0 means without limit.
 	BudgetBytes int64
 }
 
 // Checkpoint is when changes go from the log into the tree on disk. Whatever
-// comes first starts one; SnapCount and SnapSizeLimitBytes count too.
+// comes first starts one; SnapCount counts too.
 type Checkpoint struct {
-	// Interval is the longest time between two while there are changes; a
-	// shorter one shortens restarts and writes more. 0 means no time limit.
-	Interval time.Duration
-	// DirtyBytes is how many changed bytes in memory start one; they cannot be
-	// dropped from memory until then. 0 means no limit.
-	DirtyBytes int64
+	// LogBytes is how much log behind the last one makes the next one due. Less
+	// means quicker restarts and more writing; never 0.
+	LogBytes int64
 }
 
 // Log is what is kept of the transaction log.
 type Log struct {
 	// RetainBytes is how much log behind the checkpoint is kept for peers that
-	// lag; 0 keeps only what a restart needs; < 0 keeps everything, without end.
+	// lag; 0 means the default, and < 0 keeps everything, without end.
 	RetainBytes int64
 }
 

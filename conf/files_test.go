@@ -83,8 +83,8 @@ func summary(c *Config) string {
 	line("jute.maxbuffer %d+%d, oversized up to %d", c.MaxBufferBytes, c.MaxBufferExtraBytes, c.OversizedRequestBytesMax)
 	line("snapCount %d, preAlloc %d, snapSize %d, logSize %d, forceSync %v, trustEmpty %v, compression %q",
 		c.SnapCount, c.PreAllocBytes, c.SnapSizeLimitBytes, c.TxnLogSizeLimitBytes, c.ForceSync, c.SnapshotTrustEmpty, c.SnapshotCompression)
-	line("purge keeps %d every %v; log behind the checkpoint %d; checkpoint every %v or %d",
-		c.AutopurgeSnapRetainCount, c.AutopurgeInterval, c.Log.RetainBytes, c.Checkpoint.Interval, c.Checkpoint.DirtyBytes)
+	line("purge keeps %d every %v; log behind the checkpoint %d; checkpoint every %d",
+		c.AutopurgeSnapRetainCount, c.AutopurgeInterval, c.Log.RetainBytes, c.Checkpoint.LogBytes)
 	line("words %q, skipACL %v, extended types %v, log level %s", c.FourLetterWords, c.Auth.SkipACL, c.ExtendedTypesEnabled, c.LogLevel)
 	for _, name := range sortedKeys(c.Properties) {
 		line("property %s=%s", name, c.Properties[name])

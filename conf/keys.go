@@ -2,6 +2,7 @@ package conf
 
 import (
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -110,7 +111,7 @@ func sections() []section {
 		{"Throttling", throttleKeys},
 		{ensembleSection, quorumKeys()},
 		{"TLS", tlsKeys()},
-		{"Administration and metrics", slices.Concat(adminKeys, metricsKeys)},
+		{adminSection, slices.Concat(adminKeys, metricsKeys)},
 		{"Quorate's own", nativeKeys},
 		{"Java server internals", javaKeys()},
 	}
@@ -268,5 +269,37 @@ func (t *keyTable) suggest(name string) string {
 	return ""
 }
 
-// ensembleSection is the heading of the keys that only matter to an ensemble.
-const ensembleSection = "Ensemble"
+// Headings that decide about warnings: keys of the first only matter to an
+// ensemble, those of the second to endpoints beside the client port.
+const (
+	ensembleSection = "Ensemble"
+	adminSection    = "Administration and metrics"
+)
+
+// FieldPath is the place in Config that holds the key's value, such as
+// "Auth.SkipACL", or "" when only Config.Properties does.
+func (k *Key) FieldPath() string {
+	if k.field == nil {
+		return ""
+	}
+	c := new(Config)
+	return fieldPath(reflect.ValueOf(c).Elem(), k.field(c))
+}
+
+func fieldPath(in reflect.Value, target any) string {
+	for i := range in.NumField() {
+		field, name := in.Field(i), in.Type().Field(i).Name
+		if !in.Type().Field(i).IsExported() {
+			continue
+		}
+		if field.Addr().Interface() == target {
+			return name
+		}
+		if field.Kind() == reflect.Struct {
+			if rest := fieldPath(field, target); rest != "" {
+				return name + "." + rest
+			}
+		}
+	}
+	return ""
+}

@@ -6,7 +6,7 @@ var authKeys = append(with([]Key{
 		Meaning: "yes: no permission is ever checked.",
 	},
 	{
-		Name: "enableEagerACLCheck", Default: "false", field: authField(func(a *Auth) any { return &a.EagerACLCheck }),
+		Name: "enableEagerACLCheck", Default: "false", Use: Kept, field: authField(func(a *Auth) any { return &a.EagerACLCheck }),
 		Meaning: "A server of an ensemble checks permissions before it forwards a write.",
 	},
 	{

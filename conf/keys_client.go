@@ -26,12 +26,12 @@ var clientKeys = []Key{
 		Meaning: "The plain port accepts TLS too.", field: scratch[bool],
 	},
 	{
-		Name: "clientPortListenBacklog", Default: "-1",
-		Meaning: "Length of the accept queue; -1 leaves it to the operating system.",
+		Name: "clientPortListenBacklog", Use: Moot, Default: "-1",
+		Meaning: "Length of the accept queue; -1 leaves it to the operating system, which is what this server always does.",
 		field:   func(c *Config) any { return &c.ClientPortListenBacklog },
 	},
 	{
-		Name: "clientTcpKeepAlive", Source: Property, Default: "false",
+		Name: "clientTcpKeepAlive", Source: Property, Use: Kept, Default: "false",
 		Meaning: "TCP keep-alive probes on client connections.",
 		field:   func(c *Config) any { return &c.ClientTCPKeepAlive },
 	},
@@ -56,7 +56,7 @@ var clientKeys = []Key{
 		field:   func(c *Config) any { return &c.MaxBufferBytes },
 	},
 	{
-		Name: "jute.maxbuffer.extrasize", Source: Property, Unit: "bytes", ClampMin: 1024, Min: minInt32, Max: maxInt32,
+		Name: "jute.maxbuffer.extrasize", Source: Property, Use: Moot, Unit: "bytes", ClampMin: 1024, Min: minInt32, Max: maxInt32,
 		Meaning: "What the server's own records may exceed jute.maxbuffer by; default jute.maxbuffer, at least 1024.",
 		field:   func(c *Config) any { return &c.MaxBufferExtraBytes },
 	},
@@ -64,6 +64,11 @@ var clientKeys = []Key{
 		Name: "4lw.commands.whitelist", Source: Property, Default: "srvr",
 		Meaning: "Four-letter words that are answered, separated by commas; * means all. srvr always is.",
 		field:   func(c *Config) any { return &c.FourLetterWords },
+	},
+	{
+		Name: "watchManagerName", Source: Property, Default: "org.apache.zookeeper.server.watch.WatchManager",
+		Meaning: "Java class of the watch table; org.apache.zookeeper.server.watch.WatchManagerOptimized refuses addWatch, which is all it does here.",
+		field:   func(c *Config) any { return &c.WatchManagerName },
 	},
 	{
 		Name: "readonlymode.enabled", Source: JVM, Default: "false", Use: Kept,
@@ -99,7 +104,7 @@ var sessionKeys = []Key{
 		field:   func(c *Config) any { return &c.LocalSessionsUpgradingEnabled },
 	},
 	{
-		Name: "closeSessionTxn.enabled", Source: Property, Default: "true",
+		Name: "closeSessionTxn.enabled", Source: Property, Use: Kept, Default: "true",
 		Meaning: "The transaction that closes a session lists the ephemerals it removes. Switch off only beside servers older than 3.6.",
 		field:   func(c *Config) any { return &c.CloseSessionTxn },
 	},
@@ -186,7 +191,7 @@ var throttleKeys = with([]Key{
 		Name: "connection_throttle_local_session_weight", Default: "1", Unit: "tokens", Min: 1, Max: maxInt32, field: connectionField(func(b *ConnectionThrottle) any { return &b.LocalWeight }),
 		Meaning: "Tokens of a local session.",
 	},
-}, func(k *Key) { k.Source = Property })
+}, func(k *Key) { k.Source, k.Use = Property, Kept })
 
 func throttleField(f func(*Throttle) any) func(*Config) any {
 	return func(c *Config) any { return f(&c.Throttle) }

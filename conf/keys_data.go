@@ -12,12 +12,12 @@ var dataKeys = []Key{
 		field:   func(c *Config) any { return &c.DataLogDir },
 	},
 	{
-		Name: "datadir.autocreate", Source: Property, Default: "true",
+		Name: "datadir.autocreate", Source: Property, Use: Kept, Default: "true",
 		Meaning: "Create missing data directories.",
 		field:   func(c *Config) any { return &c.DataDirAutocreate },
 	},
 	{
-		Name: "db.autocreate", Source: Property, Default: "true",
+		Name: "db.autocreate", Source: Property, Use: Kept, Default: "true",
 		Meaning: "A server with an empty database may start and vote; when false only if the file initialize lies in dataDir.",
 		field:   func(c *Config) any { return &c.DBAutocreate },
 	},
@@ -32,7 +32,7 @@ var dataKeys = []Key{
 		field:   func(c *Config) any { return &c.SnapCount },
 	},
 	{
-		Name: "snapSizeLimitInKb", Source: Property, Default: "4194304", Unit: "KiB",
+		Name: "snapSizeLimitInKb", Source: Property, Use: Kept, Default: "4194304", Unit: "KiB",
 		Meaning: "The same by size of the log; 0 or less means no limit.",
 		field:   func(c *Config) any { return &c.SnapSizeLimitBytes },
 	},
@@ -42,32 +42,27 @@ var dataKeys = []Key{
 		field:   func(c *Config) any { return &c.TxnLogSizeLimitBytes },
 	},
 	{
-		Name: "commitLogCount", Source: Property, Default: "500", Unit: "transactions", Min: 1, Max: maxInt32,
-		Meaning: "Committed transactions kept in memory for peers that lag a little.",
-		field:   func(c *Config) any { return &c.CommitLogCount },
-	},
-	{
 		Name: "forceSync", Source: Property, Default: "yes", YesNo: true,
 		Meaning: "A write is on disk before it is acknowledged; no loses acknowledged writes with the power. Only no switches it off.",
 		field:   func(c *Config) any { return &c.ForceSync },
 	},
 	{
-		Name: "fsync.warningthresholdms", Source: Property, Default: "1000", Unit: "ms", Min: 0, Max: maxInt32,
+		Name: "fsync.warningthresholdms", Source: Property, Use: Kept, Default: "1000", Unit: "ms", Min: 0, Max: maxInt32,
 		Meaning: "A sync of the log that takes longer is logged.",
 		field:   func(c *Config) any { return &c.FsyncWarningThreshold },
 	},
 	{
-		Name: "flushDelay", Source: Property, Default: "0", Unit: "ms", Min: 0, Max: maxInt32,
+		Name: "flushDelay", Source: Property, Use: Kept, Default: "0", Unit: "ms", Min: 0, Max: maxInt32,
 		Meaning: "How long the log may gather transactions before it syncs; 0 means it syncs whenever the disk is free.",
 		field:   func(c *Config) any { return &c.FlushDelay },
 	},
 	{
-		Name: "maxBatchSize", Source: Property, Default: "1000", Unit: "transactions", Min: 1, Max: maxInt32,
+		Name: "maxBatchSize", Source: Property, Use: Kept, Default: "1000", Unit: "transactions", Min: 1, Max: maxInt32,
 		Meaning: "Transactions one sync covers at most.",
 		field:   func(c *Config) any { return &c.MaxBatchSize },
 	},
 	{
-		Name: "snapshot.compression.method", Source: Property, Choices: []string{"", "gz", "snappy"},
+		Name: "snapshot.compression.method", Source: Property, Use: Kept, Choices: []string{"", "gz", "snappy"},
 		Meaning: "Compression of exported snapshots: gz, snappy, or empty for none.",
 		field:   func(c *Config) any { return &c.SnapshotCompression },
 	},
@@ -77,7 +72,7 @@ var dataKeys = []Key{
 		field:   func(c *Config) any { return &c.SnapshotTrustEmpty },
 	},
 	{
-		Name: "serializeLastProcessedZxid.enabled", Source: Property, Default: "true",
+		Name: "serializeLastProcessedZxid.enabled", Source: Property, Use: Kept, Default: "true",
 		Meaning: "Exported snapshots name the last zxid; older servers skip it.",
 		field:   func(c *Config) any { return &c.SerializeLastProcessedZxid },
 	},
@@ -87,13 +82,13 @@ var dataKeys = []Key{
 		field:   func(c *Config) any { return &c.DigestEnabled },
 	},
 	{
-		Name: "autopurge.snapRetainCount", Default: "3", Unit: "snapshots", Min: minInt32, Max: maxInt32, ClampMin: 3,
-		Meaning: "Old snapshots kept, at least 3.",
+		Name: "autopurge.snapRetainCount", Use: Moot, Default: "3", Unit: "snapshots", Min: minInt32, Max: maxInt32, ClampMin: 3,
+		Meaning: "Old snapshots the Java server keeps, at least 3. Checkpoints here replace one another.",
 		field:   func(c *Config) any { return &c.AutopurgeSnapRetainCount },
 	},
 	{
-		Name: "autopurge.purgeInterval", Default: "0", Unit: "h",
-		Meaning: "How often old snapshots are removed; 0 or less never. Log files behind the checkpoint are removed whatever it says: see quorate.log.retainBytes.",
+		Name: "autopurge.purgeInterval", Use: Moot, Default: "0", Unit: "h",
+		Meaning: "How often the Java server removes old files; 0 or less never. Here that goes on by itself: see quorate.log.retainBytes.",
 		field:   func(c *Config) any { return &c.AutopurgeInterval },
 	},
 }
@@ -120,7 +115,7 @@ var reaperKeys = []Key{
 		field:   func(c *Config) any { return &c.ExtendedTypesEnabled },
 	},
 	{
-		Name: "emulate353TTLNodes", Source: Property, Default: "false", Use: Kept,
+		Name: "emulate353TTLNodes", Source: Property, Default: "false",
 		Meaning: "Read the TTL encoding of ZooKeeper 3.5.3.",
 		field:   func(c *Config) any { return &c.Emulate353TTLNodes },
 	},
@@ -134,7 +129,7 @@ var reaperKeys = []Key{
 var nativeKeys = with([]Key{
 	{
 		Name: "quorate.tree.budgetBytes", Unit: "bytes", Min: 0, Max: maxInt64,
-		Meaning: "Memory for the tree; what does not fit is read back from disk when it is needed. Default half of the machine's memory, or of the control group's limit.",
+		Meaning: "Memory for the tree; what does not fit is read back from disk when it is needed. 0 means without limit; default half of the machine's memory, or of the control group's limit.",
 		field:   func(c *Config) any { return &c.Tree.BudgetBytes },
 	},
 	{
@@ -143,18 +138,13 @@ var nativeKeys = with([]Key{
 		field:   func(c *Config) any { return &c.OversizedRequestBytesMax },
 	},
 	{
-		Name: "quorate.checkpoint.intervalSeconds", Default: "60", Unit: "s", Min: 0, Max: maxInt32,
-		Meaning: "Longest time between two checkpoints while there are changes; 0 means no limit. Shorter means quicker restarts and more writing.",
-		field:   func(c *Config) any { return &c.Checkpoint.Interval },
+		Name: "quorate.checkpoint.logBytes", Default: "256m", Unit: "bytes", Min: 1 << 20, Max: maxInt64,
+		Meaning: "Size of the log behind the last checkpoint that makes the next one due, beside snapCount. Less means quicker restarts and more writing.",
+		field:   func(c *Config) any { return &c.Checkpoint.LogBytes },
 	},
 	{
-		Name: "quorate.checkpoint.dirtyBytes", Default: "256m", Unit: "bytes", Min: 0, Max: maxInt64,
-		Meaning: "Changed bytes in memory that start a checkpoint; 0 means no limit.",
-		field:   func(c *Config) any { return &c.Checkpoint.DirtyBytes },
-	},
-	{
-		Name: "quorate.log.retainBytes", Default: "256m", Unit: "bytes", Min: -1, Max: maxInt64,
-		Meaning: "Log kept behind the checkpoint for peers that lag; 0 keeps only what a restart needs, -1 keeps everything.",
+		Name: "quorate.log.retainBytes", Default: "64m", Unit: "bytes", Min: -1, Max: maxInt64,
+		Meaning: "Log kept behind the checkpoint for peers that lag; 0 means the default, -1 keeps everything without end.",
 		field:   func(c *Config) any { return &c.Log.RetainBytes },
 	},
 	{

@@ -154,6 +154,10 @@ var quorumPropertyKeys = with([]Key{
 		Meaning: "Share of the tree's size up to which a lagging member gets transactions from the log on disk; negative never.",
 	},
 	{
+		Name: "commitLogCount", Default: "500", Unit: "transactions", Min: 1, Max: maxInt32, field: func(c *Config) any { return &c.CommitLogCount },
+		Meaning: "Committed transactions kept in memory for members that lag a little.",
+	},
+	{
 		Name: "leader.ackLoggingFrequency", Default: "1000", Use: Moot, field: scratch[int],
 		Meaning: "Acknowledgements between two log lines about them.",
 	},

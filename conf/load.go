@@ -256,10 +256,7 @@ func (l *loader) unknown(name, value string, origin Origin) {
 // check adds what Validate finds, except about keys whose text is a fault
 // already: the value checked there is not the operator's.
 func (l *loader) check() {
-	faulty := map[string]bool{}
-	for _, f := range l.faults {
-		faulty[f.Key] = f.Key != ""
-	}
+	faulty := l.faultyKeys()
 	var ws warnings
 	for _, f := range l.config.check(&ws) {
 		if !faulty[f.Key] {
@@ -271,6 +268,14 @@ func (l *loader) check() {
 			l.warnings = append(l.warnings, w)
 		}
 	}
+}
+
+func (l *loader) faultyKeys() map[string]bool {
+	faulty := map[string]bool{}
+	for _, f := range l.faults {
+		faulty[f.Key] = f.Key != ""
+	}
+	return faulty
 }
 
 // assignAll reads every setting but the families into the Config. The value
@@ -338,25 +343,22 @@ func (l *loader) collectSuperUsers() {
 // are left out: alone they mean nothing, and the ensemble as a whole is the
 // server's to accept or refuse.
 func (l *loader) warnUnserved() {
+	faulty := l.faultyKeys()
 	for _, name := range sortedKeys(l.settings) {
 		s := l.settings[name]
-		if s.key.Use == Kept && s.asksForSomething() && s.key.Section != ensembleSection {
+		if s.key.Use == Kept && !faulty[name] && s.asksForSomething() && s.key.Section != ensembleSection {
 			l.warnings.add(s.origin, name, "is accepted, but this version does not serve it")
 		}
 	}
 }
 
 // asksForSomething tells a setting that would need service from one that
-// repeats the default or switches a feature off.
+// repeats the default, or switches off an endpoint that is not there anyway.
 func (s setting) asksForSomething() bool {
 	if (s.origin == Origin{}) || strings.EqualFold(s.text, s.key.Default) {
 		return false
 	}
-	if s.key.field == nil {
-		return true
-	}
-	_, isSwitch := s.key.field(new(Config)).(*bool)
-	return !isSwitch || strings.EqualFold(s.text, "true") || s.text == "yes"
+	return s.key.Section != adminSection || !strings.EqualFold(s.text, "false")
 }
 
 // propertiesCodec makes viper read zoo.cfg. It hands viper only the keys of

@@ -20,7 +20,6 @@ func (c *Config) check(ws *warnings) faults {
 	v.directories()
 	v.sessionTimeouts()
 	v.authentication()
-	v.checkpointing()
 	v.members()
 	if c.Distributed() {
 		v.ensemble()
@@ -105,8 +104,14 @@ func (v *validator) listeners() {
 	if v.ClientPort != 0 && v.ClientPort == v.SecureClientPort && same {
 		v.fault("secureClientPort", "is the same port as clientPort")
 	}
-	if v.ClientPort == 0 && v.SecureClientPort == 0 {
+	switch {
+	case v.ClientPort != 0:
+	case v.Distributed():
 		v.warn("clientPort", "is not set; the server takes no clients")
+	case v.SecureClientPort != 0:
+		v.fault("clientPort", "is not set; secureClientPort alone cannot be served by this version")
+	default:
+		v.fault("clientPort", "is not set; a standalone server is of no use without it")
 	}
 }
 
@@ -183,12 +188,6 @@ func (v *validator) registered(scheme string) bool {
 		}
 	}
 	return false
-}
-
-func (v *validator) checkpointing() {
-	if v.Checkpoint.Interval == 0 && v.Checkpoint.DirtyBytes == 0 {
-		v.warn("quorate.checkpoint.intervalSeconds", "is 0 and so is quorate.checkpoint.dirtyBytes; checkpoints are taken by snapCount alone")
-	}
 }
 
 // members checks the member list by itself, as ZooKeeper does when it decides

@@ -135,7 +135,7 @@ func serverConfig(c *conf.Config, log *zap.Logger) server.Config {
 		},
 		WatchesOptimized: c.WatchManagerName == "org.apache.zookeeper.server.watch.WatchManagerOptimized",
 		TreeBytes:        c.Tree.BudgetBytes,
-		SnapCount:        c.SnapCount, LogRetainBytes: c.Log.RetainBytes,
+		SnapCount:        c.SnapCount, CheckpointLogBytes: c.Checkpoint.LogBytes, LogRetainBytes: c.Log.RetainBytes,
 		PreallocBytes: c.PreAllocBytes, LogRollBytes: max(c.TxnLogSizeLimitBytes, 0), NoSync: !c.ForceSync,
 		TrustEmptySnapshot: c.SnapshotTrustEmpty,
 		ReapInterval:       c.Container.CheckInterval, ReapPerMinute: c.Container.MaxPerMinute,
