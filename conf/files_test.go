@@ -96,8 +96,8 @@ func summary(c *Config) string {
 func TestUnreadableFileIsInvalidConfiguration(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "absent.cfg")
 	_, _, err := Load(path, nil, nil)
-	if !errors.Is(err, fs.ErrNotExist) || ErrorOf(err) == nil || !strings.Contains(err.Error(), path) {
-		t.Errorf("error %v", err)
+	if e := ErrorOf(err); !errors.Is(err, fs.ErrNotExist) || e == nil || len(e.Faults) != 1 || e.Faults[0].Origin.File != path {
+		t.Errorf("error %v, want the file's alone", err)
 	}
 	if _, _, err := Load(t.TempDir(), nil, nil); ErrorOf(err) == nil {
 		t.Errorf("a directory: error %v", err)

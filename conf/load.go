@@ -77,6 +77,9 @@ func newLoader(read func(string) ([]byte, error)) *loader {
 
 func (l *loader) load(path string, env, sets []string) (*Config, []Warning, error) {
 	l.layer(path, env, sets)
+	if path != "" && l.config.Path == "" {
+		return nil, l.warnings.sorted(), l.faults.err() // unread, so nothing else is known
+	}
 	l.assignAll()
 	l.deriveDefaults()
 	l.loadEnsemble()
