@@ -31,7 +31,7 @@ var clientKeys = []Key{
 		field:   func(c *Config) any { return &c.ClientPortListenBacklog },
 	},
 	{
-		Name: "clientTcpKeepAlive", Source: Property, Use: Kept, Default: "false",
+		Name: "clientTcpKeepAlive", Source: Property, Default: "false",
 		Meaning: "TCP keep-alive probes on client connections.",
 		field:   func(c *Config) any { return &c.ClientTCPKeepAlive },
 	},

@@ -47,7 +47,7 @@ var dataKeys = []Key{
 		field:   func(c *Config) any { return &c.ForceSync },
 	},
 	{
-		Name: "fsync.warningthresholdms", Source: Property, Use: Kept, Default: "1000", Unit: "ms", Min: 0, Max: maxInt32,
+		Name: "fsync.warningthresholdms", Source: Property, Default: "1000", Unit: "ms", Min: 0, Max: maxInt32,
 		Meaning: "A sync of the log that takes longer is logged.",
 		field:   func(c *Config) any { return &c.FsyncWarningThreshold },
 	},

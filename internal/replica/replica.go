@@ -134,7 +134,7 @@ func New(o Options, t Time) *Replica {
 		tracker:  session.NewTracker(o.TickMillis),
 		ids:      session.NewIDs(o.ServerID, t.Wall),
 		sessions: make(map[int64]*Session),
-		nextZxid: o.Tree.LastZxid() + 1,
+		nextZxid: zxidAfter(o.Tree.LastZxid()),
 		watches:  watch.NewTable(),
 		clients:  make(map[watch.Watcher]*Client),
 		nextReap: now + o.ReapMillis,

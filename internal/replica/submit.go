@@ -74,9 +74,19 @@ func (r *Replica) propose(log Appender, req *znode.Request, t Time, o owner) (bo
 	if o.client != nil {
 		o.client.proposed++
 	}
-	r.nextZxid++
+	r.nextZxid = zxidAfter(r.nextZxid)
 	r.Stats.Proposals.Add(1)
 	return true, wire.OK, nil
+}
+
+// zxidAfter returns the next transaction's zxid. Without peers nobody starts a
+// new epoch when the counter is used up, so it starts by itself; counter 0 is
+// never a transaction.
+func zxidAfter(zxid int64) int64 {
+	if zxid++; uint32(zxid) == 0 {
+		zxid++
+	}
+	return zxid
 }
 
 // refuse answers a write that did not become a transaction, in its turn.

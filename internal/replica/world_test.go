@@ -31,7 +31,7 @@ func (l *memLog) End(buf []byte, zxid int64) {
 	l.zxids, l.payloads = append(l.zxids, zxid), append(l.payloads, buf)
 }
 
-func (l *memLog) Len() int                   { return len(l.zxids) }
+func (l *memLog) Len() int                    { return len(l.zxids) }
 func (l *memLog) Entry(i int) (int64, []byte) { return l.zxids[i], l.payloads[i] }
 
 func newWorld(t *testing.T, change func(*replica.Options)) *world {

@@ -25,6 +25,8 @@ type Config struct {
 	// HandshakeTimeout ends connections that open no session
 	// (nio.sessionlessCnxnTimeout); 0 = 10 s.
 	HandshakeTimeout time.Duration
+	// TCPKeepAlive probes idle connections (clientTcpKeepAlive).
+	TCPKeepAlive bool
 	// RequestBytesMax is jute.maxbuffer; 0 = 1,048,575.
 	RequestBytesMax int
 	// OversizedBytesMax is the longest request that is skipped and refused
@@ -62,6 +64,8 @@ type Config struct {
 	PreallocBytes int64
 	// LogRollBytes starts a new log file at this size; 0 = at checkpoints only.
 	LogRollBytes int64
+	// SyncWarn is how long a sync of the log may take before it is logged; 0 = 1 s.
+	SyncWarn time.Duration
 	// NoSync acknowledges writes that are not on disk (forceSync=no).
 	NoSync bool
 	// TrustEmptySnapshot accepts a log without a snapshot at the import of a
@@ -106,6 +110,7 @@ func (c *Config) fillDefaults() {
 	setDefault(&c.CheckpointLogBytes, 256<<20)
 	setDefault(&c.LogRetainBytes, 64<<20)
 	setDefault(&c.PreallocBytes, 64<<20)
+	setDefault(&c.SyncWarn, time.Second)
 	setDefault(&c.ReapInterval, time.Minute)
 	setDefault(&c.ReapPerMinute, 10_000)
 	if c.Log == nil {

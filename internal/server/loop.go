@@ -274,7 +274,11 @@ func (d *disk) write(b *txnlog.Batch) error {
 	}
 	start := time.Now()
 	err := d.s.txns.Sync()
-	d.s.stats.fsync(time.Since(start))
+	took := time.Since(start)
+	d.s.stats.fsync(took)
+	if took > d.s.cfg.SyncWarn {
+		d.s.log.Warn("a sync of the transaction log was slow", zap.Duration("took", took))
+	}
 	return err
 }
 

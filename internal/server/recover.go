@@ -30,6 +30,10 @@ func (s *Server) Recovery() Recovery { return s.recovered }
 // start like a file of ZooKeeper's.
 const treeDir = "quorate"
 
+// entryBytesMax bounds a transaction in the log. Requests are bounded long
+// before; what can be larger is the end of a session with very many ephemerals.
+const entryBytesMax = 1 << 30
+
 // versionDir is the directory of ZooKeeper's on-disk format.
 const versionDir = "version-2"
 
@@ -70,7 +74,7 @@ func (s *Server) recover() error {
 	s.recovered.Checkpoint = s.tree.LastZxid()
 	s.txns, err = txnlog.Open(txnlog.Options{
 		Dir: logDir, PreallocBytes: s.cfg.PreallocBytes, NoSync: s.cfg.NoSync,
-		RollBytes: s.cfg.LogRollBytes,
+		RollBytes: s.cfg.LogRollBytes, EntryBytesMax: entryBytesMax,
 	})
 	if err != nil {
 		return fmt.Errorf("transaction log: %w", err)

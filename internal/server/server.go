@@ -80,8 +80,11 @@ func (s *Server) open() error {
 	}
 	s.rep = replica.New(s.replicaOptions(), s.now())
 	s.disk = disk{s: s, work: make(chan diskWork, 64)}
+	// Probes of idle connections are off, as in ZooKeeper: sessions do that, and
+	// four options to set would be a fifth of what a connection costs.
+	lc := net.ListenConfig{KeepAlive: -1, KeepAliveConfig: net.KeepAliveConfig{Enable: s.cfg.TCPKeepAlive}}
 	for _, addr := range s.cfg.ClientAddrs {
-		l, err := net.Listen("tcp", addr)
+		l, err := lc.Listen(context.Background(), "tcp", addr)
 		if err != nil {
 			s.closeListeners()
 			return fmt.Errorf("client address: %w", err)
