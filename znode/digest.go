@@ -19,9 +19,6 @@ const DigestVersion = 2
 // zookeeperBelow is what the paths of znodes that do not count begin with.
 const zookeeperBelow = zookeeperPath + "/"
 
-// statDigestBytes is the length of a Stat as it is hashed.
-const statDigestBytes = 60
-
 // DataPrefix returns the CRC-32 (IEEE) of path and data: Info.Prefix. The
 // root is hashed with an empty path.
 func DataPrefix(path, data []byte) uint32 {

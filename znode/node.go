@@ -43,11 +43,11 @@ type Node struct {
 type Residency uint8
 
 const (
-	// Absent: there is no such znode.
+	// Absent says: there is no such znode.
 	Absent Residency = iota
-	// Found: the node is in memory.
+	// Found says: the node is in memory.
 	Found
-	// NotResident: only the backend knows. Release the lock, call
+	// NotResident says: only the backend knows. Release the lock, call
 	// [Tree.Load], and look again.
 	NotResident
 )

@@ -117,7 +117,7 @@ func (t *nodeTable) drop(id uint32) {
 func (t *nodeTable) memory() int64 { return t.used + int64(t.taken)*int64(nodeSize) }
 
 func (t *nodeTable) closeTable() {
-	t.arena.close()
+	t.close()
 	for _, m := range t.mem {
 		unmapBytes(m)
 	}

@@ -110,14 +110,14 @@ func (r *Replica) applyOne(payload []byte) (*Client, error) {
 // followSession keeps the tracker and the clients in step with the sessions
 // that transactions open and close.
 func (r *Replica) followSession(h *znode.TxnHeader, body []byte, o owner) {
-	switch {
-	case h.Type == wire.OpCreateSession:
+	if h.Type == wire.OpCreateSession {
 		rd := wire.NewReader(body)
 		s := r.openSession(h.ClientID, rd.Int())
 		if o.client != nil {
 			s.client = o.client
 		}
-	case h.Type == wire.OpCloseSession:
+	}
+	if h.Type == wire.OpCloseSession {
 		s := r.sessions[h.ClientID]
 		r.tracker.Remove(h.ClientID)
 		delete(r.sessions, h.ClientID)
@@ -211,10 +211,10 @@ func (c *Client) complete(o *owner, zxid int64, res *znode.Result) {
 	}
 	c.queue.pop()
 	ms := max(c.r.now-o.at, 0)
-	c.Stats.latency.add(ms, 1)
+	c.Stats.latency.add(ms)
 	c.Stats.LastLatency.Store(ms)
 	c.Stats.LastZxid.Store(zxid)
-	c.r.Stats.latency.add(ms, 1)
+	c.r.Stats.latency.add(ms)
 	c.r.Stats.Sent.Add(1)
 	c.r.markDirty(c)
 	switch o.op {

@@ -17,15 +17,15 @@ var ErrProtocol = errors.New("protocol violation")
 type State uint8
 
 const (
-	// StateNew: no connect request yet.
+	// StateNew says: no connect request yet.
 	StateNew State = iota
-	// StateConnecting: a connect request is being decided; nothing is read.
+	// StateConnecting says: a connect request is being decided; nothing is read.
 	StateConnecting
-	// StateConnected: requests are served.
+	// StateConnected says: requests are served.
 	StateConnected
-	// StateClosing: closeSession was received; later requests are dropped.
+	// StateClosing says: closeSession was received; later requests are dropped.
 	StateClosing
-	// StateClosed: what is in the output is the last there will be.
+	// StateClosed says: what is in the output is the last there will be.
 	StateClosed
 )
 

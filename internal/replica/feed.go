@@ -1,6 +1,7 @@
 package replica
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/quorate/quorate/wire"
@@ -10,11 +11,11 @@ import (
 type Status uint8
 
 const (
-	// More: every whole frame is consumed; read more bytes.
+	// More says: every whole frame is consumed; read more bytes.
 	More Status = iota
-	// Wait: feed the rest again after the sink's Resume.
+	// Wait says: feed the rest again after the sink's Resume.
 	Wait
-	// Done: the connection ends after what is in the output; read no more.
+	// Done says: the connection ends after what is in the output; read no more.
 	Done
 )
 
@@ -41,6 +42,9 @@ type Submission struct {
 	IDs    []wire.ID
 	At     int64 // ms, monotonic: when it was received
 }
+
+// errConnectShort explains why a first packet is no connect request.
+var errConnectShort = errors.New("it must have a session id, a password and a timeout")
 
 // connectBytesMin is a ConnectRequest with an empty password.
 const connectBytesMin = 28
@@ -216,7 +220,7 @@ func (f *feed) connect(frame []byte) error {
 	rd := wire.NewReader(frame)
 	req.Decode(&rd)
 	if rd.Err() != nil || len(frame) < connectBytesMin {
-		return fmt.Errorf("%w: connect request of %d bytes: %v", ErrProtocol, len(frame), rd.Err())
+		return fmt.Errorf("%w: connect request of %d bytes: %w", ErrProtocol, len(frame), errors.Join(rd.Err(), errConnectShort))
 	}
 	f.c.hasReadOnly = req.HasReadOnly
 	f.c.setState(StateConnecting)
@@ -271,16 +275,15 @@ func (f *feed) read(h wire.RequestHeader, body []byte) demand {
 	}
 	need := c.serve(h.Xid, h.Op, c.ids, body)
 	if need.kind == needNothing {
-		c.Stats.latency.add(0, 1)
-		c.r.Stats.latency.add(0, 1)
+		c.Stats.latency.add(0)
+		c.r.Stats.latency.add(0)
 	}
 	return need
 }
 
 // served reports whether op is one that a client may send.
 func served(op wire.Op) bool {
-	switch op {
-	case wire.OpNotification, wire.OpCheck, wire.OpError:
+	if op == wire.OpNotification || op == wire.OpCheck || op == wire.OpError {
 		return false
 	}
 	return op.Short() != "NA"

@@ -67,10 +67,10 @@ func (c *Client) serve(xid int32, op wire.Op, ids []wire.ID, body []byte) demand
 	out, mark := wire.BeginFrame(c.out)
 	q := query{c: c, r: c.r, ids: ids, rd: wire.NewReader(body), mark: mark}
 	h := wire.ReplyHeader{Xid: xid, Zxid: c.r.tree.LastZxid()}
-	switch op {
-	case wire.OpPing:
+	if op == wire.OpPing {
 		h.Xid = wire.XidPing
-	case wire.OpSASL:
+	}
+	if op == wire.OpSASL {
 		h.Zxid = 0
 	}
 	c.out = h.Append(out)
@@ -138,6 +138,7 @@ func (q *query) find(path []byte, perm int32) wire.Code {
 	case znode.NotResident:
 		q.need = demand{kind: needNode, path: path}
 		return wire.OK
+	case znode.Found:
 	}
 	if !q.r.allowed(q.node.ACL, perm, q.ids) {
 		return wire.ErrNoAuth

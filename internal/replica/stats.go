@@ -52,7 +52,7 @@ type latency struct {
 	min, max, sum, count atomic.Int64
 }
 
-func (l *latency) add(ms, n int64) {
+func (l *latency) add(ms int64) {
 	if l.count.Load() == 0 || ms < l.min.Load() {
 		l.min.Store(ms)
 	}
@@ -60,9 +60,9 @@ func (l *latency) add(ms, n int64) {
 		l.max.Store(ms)
 	}
 	if ms != 0 {
-		l.sum.Add(ms * n)
+		l.sum.Add(ms)
 	}
-	l.count.Add(n)
+	l.count.Add(1)
 }
 
 func (l *latency) get() (lowest int64, avg float64, highest int64, count int64) {

@@ -85,7 +85,6 @@ type peer struct {
 	w       *world
 	c       *replica.Client
 	unfed   []byte
-	in      []byte
 	flushes int
 	resumes int
 	id      int64
@@ -121,8 +120,6 @@ func frame(body []byte) []byte { return append(wire.AppendInt(nil, int32(len(bod
 func request(xid int32, op wire.Op, body []byte) []byte {
 	return frame(append(wire.RequestHeader{Xid: xid, Op: op}.Append(nil), body...))
 }
-
-func path(p string) []byte { return wire.AppendString(nil, p) }
 
 func watched(p string) []byte { return wire.PathWatch{Path: []byte(p), Watch: true}.Append(nil) }
 

@@ -266,7 +266,7 @@ func (s *Server) wordEnvi(_ *conn, w *bytes.Buffer) {
 		{"host.name", host},
 		{"java.version", runtime.Version()},
 		{"java.vendor", "The Go Authors"},
-		{"java.home", runtime.GOROOT()},
+		{"java.home", ""},
 		{"java.class.path", exe},
 		{"java.library.path", ""},
 		{"java.io.tmpdir", os.TempDir()},
