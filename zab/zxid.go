@@ -1,40 +1,21 @@
 package zab
 
-import (
-	"math"
-	"strconv"
-)
+import "github.com/quorate/quorate/zab/zxids"
 
 // CounterMax is the last counter of an epoch. A leader that has used it must give way to a new epoch.
-const CounterMax = math.MaxUint32
+const CounterMax = zxids.CounterMax
 
-// MakeZxid returns the zxid of the counter-th transaction of an epoch.
-func MakeZxid(epoch int64, counter uint32) int64 {
-	return epoch<<32 | int64(counter)
-}
+// MakeZxid returns the zxid of the counter-th transaction of an epoch; see zxids.MakeZxid.
+func MakeZxid(epoch int64, counter uint32) int64 { return zxids.MakeZxid(epoch, counter) }
 
-// Epoch returns the epoch of a zxid. A standalone server that never had peers works in epoch 0.
-func Epoch(zxid int64) int64 {
-	return zxid >> 32
-}
+// Epoch returns the epoch of a zxid; see zxids.Epoch.
+func Epoch(zxid int64) int64 { return zxids.Epoch(zxid) }
 
-// Counter returns the place of a zxid in its epoch: 1 for the first transaction, 0 only for the mark
-// "the leader of this epoch is established", which is never a transaction.
-func Counter(zxid int64) uint32 {
-	return uint32(zxid) //nolint:gosec // the low half is what is wanted
-}
+// Counter returns the place of a zxid in its epoch; see zxids.Counter.
+func Counter(zxid int64) uint32 { return zxids.Counter(zxid) }
 
-// Follows reports whether next may be the transaction right after prev in one history: the next counter of the same
-// epoch, or the first transaction of a later epoch. Epochs without any transaction leave no trace, so an epoch may
-// be skipped; a counter may not.
-func Follows(prev, next int64) bool {
-	if Epoch(next) == Epoch(prev) {
-		return Counter(prev) != CounterMax && next == prev+1
-	}
-	return Epoch(next) > Epoch(prev) && Counter(next) == 1
-}
+// Follows reports whether next may be the transaction right after prev in one history; see zxids.Follows.
+func Follows(prev, next int64) bool { return zxids.Follows(prev, next) }
 
-// FormatZxid writes a zxid the way ZooKeeper prints it: 0x and lower-case hex without leading zeros.
-func FormatZxid(zxid int64) string {
-	return "0x" + strconv.FormatUint(uint64(zxid), 16) //nolint:gosec // printed as bits
-}
+// FormatZxid writes a zxid the way ZooKeeper prints it; see zxids.FormatZxid.
+func FormatZxid(zxid int64) string { return zxids.FormatZxid(zxid) }

@@ -1,0 +1,277 @@
+package zab
+
+import (
+	"cmp"
+
+	"github.com/quorate/quorate/zab/quorum"
+)
+
+// FastLeaderElection. Every voter proposes the best vote it has heard of, first its own; when a quorum proposes the
+// same, it is decided. Servers that already have a leader answer with it, so that latecomers join rather than elect.
+//
+// Safety does not rest here: discovery refuses a leader that lacks what a follower has. The election makes it likely
+// that the first one is accepted.
+
+// tally is one server's vote as counted.
+type tally struct {
+	vote   Vote
+	round  int64
+	state  Role
+	format int32
+}
+
+// election is what one search for a leader has gathered.
+type election struct {
+	own           Vote            // what this server proposes by itself
+	received      map[int64]tally // by sender, of this round
+	outOfElection map[int64]tally // by sender, of servers that follow or lead
+	interval      int             // ticks of silence after which the vote is sent again
+	quiet         int             // ticks of silence so far
+	finalize      int             // ticks left before a decided vote is taken; 0: not decided
+}
+
+// better reports whether v beats w under the committed configuration: later currentEpoch, then longer history, then
+// higher sid. A server of weight 0 never wins.
+func better(q quorum.Verifier, v, w Vote) bool {
+	if q.Weight(v.Leader) == 0 {
+		return false
+	}
+	return cmp.Or(cmp.Compare(v.PeerEpoch, w.PeerEpoch), cmp.Compare(v.Zxid, w.Zxid), cmp.Compare(v.Leader, w.Leader)) > 0
+}
+
+// sameVote is the equality that counts. Servers with a leader differ legitimately in zxid and round, because they may
+// have joined later (ZOOKEEPER-1732, 1805); a server of the 3.4 line tells no peerEpoch that could be compared.
+func sameVote(a, b tally) bool {
+	switch {
+	case a.vote.Leader != b.vote.Leader:
+		return false
+	case a.state == Looking || b.state == Looking:
+		return a.vote == b.vote && a.round == b.round
+	case (a.format == 0) != (b.format == 0):
+		return true
+	default:
+		return a.vote.PeerEpoch == b.vote.PeerEpoch
+	}
+}
+
+// ownVote is what this server proposes when it knows nothing of the others.
+func (c *Core) ownVote() Vote {
+	if c.cfg.Observer {
+		return noVote()
+	}
+	v := Vote{Leader: c.cfg.ID, Zxid: c.log.last, PeerEpoch: c.currentEpoch}
+	if !c.isVoter(c.cfg.ID) {
+		v.Leader = NoServer
+	}
+	if c.blank {
+		v.Zxid = -1
+	}
+	return v
+}
+
+// lookForLeader leaves whatever the role was and starts an election.
+func (c *Core) lookForLeader(reason string) { c.lookWith(c.ownVote(), reason) }
+
+// lookWith is lookForLeader with another first proposal than the server itself: a leader that hands over proposes its
+// successor.
+func (c *Core) lookWith(own Vote, reason string) {
+	c.leaveRole()
+	c.round++
+	c.electing = election{
+		own: own, received: map[int64]tally{}, outOfElection: map[int64]tally{}, interval: c.cfg.NotifyMinTicks,
+	}
+	c.vote = own
+	c.become(Looking, Election, reason)
+	c.propose(own)
+	c.checkDecided()
+}
+
+// propose makes v this server's vote and tells all voters.
+func (c *Core) propose(v Vote) {
+	c.vote = v
+	c.electing.finalize = 0
+	if c.isVoter(c.cfg.ID) {
+		c.electing.received[c.cfg.ID] = tally{v, c.round, Looking, notificationFormat}
+	}
+	c.notifyAll()
+}
+
+const notificationFormat = 2
+
+func (c *Core) notifyAll() {
+	for _, id := range c.cfg.decider().Voters() {
+		if id != c.cfg.ID {
+			c.notify(id)
+		}
+	}
+}
+
+// notify sends the present vote, round and state to one server.
+func (c *Core) notify(to int64) {
+	c.send(Message{
+		Type: Notification, To: to, Vote: c.vote, Round: c.round, State: c.role, Format: notificationFormat,
+		ConfigVersion: c.cfg.Ensemble.Version, Data: c.cfg.Ensemble.Text,
+	})
+}
+
+// establishedNotification answers servers that look for a leader, in every role that has one.
+func (c *Core) establishedNotification(m Message) {
+	c.noteConfig(m)
+	if !c.isVoter(m.From) || m.State == Looking {
+		c.notify(m.From)
+	}
+}
+
+func (c *Core) noteConfig(m Message) {
+	if m.ConfigVersion > c.cfg.Ensemble.Version {
+		c.event(Event{Kind: EventConfigSeen, Peer: m.From, Zxid: m.ConfigVersion})
+	}
+}
+
+// lookingNotification is the heart of the election.
+func (c *Core) lookingNotification(m Message) {
+	c.noteConfig(m)
+	if !c.isVoter(m.From) {
+		c.notify(m.From) // observers and joiners are told, never counted
+		return
+	}
+	if !c.isVoter(m.Vote.Leader) {
+		// A voter that cannot vote (blank disk of the 3.4 line, or not in its own configuration) still asks.
+		if m.State == Looking {
+			c.notify(m.From)
+		}
+		return
+	}
+	switch m.State {
+	case Looking:
+		c.countLooking(m)
+	case Following, Leading:
+		c.countEstablished(m)
+	case Observing, Halted:
+	}
+}
+
+// countLooking takes the vote of a server that is looking as well.
+func (c *Core) countLooking(m Message) {
+	if m.Round < c.round {
+		if c.isVoter(c.cfg.ID) { // the word of others would only be answered, for ever
+			c.notify(m.From)
+		}
+		return
+	}
+	if c.electing.own.Zxid == -1 || m.Vote.Zxid == -1 {
+		c.ignored(m, "a blank server does not vote")
+		return
+	}
+	c.electing.quiet = 0
+	q := c.cfg.Ensemble.Quorum
+	switch {
+	case m.Round > c.round:
+		c.round = m.Round
+		clear(c.electing.received)
+		if better(q, m.Vote, c.electing.own) {
+			c.propose(m.Vote)
+		} else {
+			c.propose(c.electing.own)
+		}
+	case better(q, m.Vote, c.vote):
+		c.propose(m.Vote)
+	}
+	c.electing.received[m.From] = tally{m.Vote, m.Round, Looking, m.Format}
+	c.checkDecided()
+}
+
+// countEstablished takes the word of a server that follows or leads.
+func (c *Core) countEstablished(m Message) {
+	c.electing.quiet = 0
+	t := tally{m.Vote, m.Round, m.State, m.Format}
+	if m.Round == c.round {
+		counted := t
+		counted.format = 0
+		c.electing.received[m.From] = counted
+		if c.agreed(c.electing.received, t) && c.leaderAnswers(c.electing.received, m) {
+			c.elected(m.Vote)
+			return
+		}
+	}
+	c.electing.outOfElection[m.From] = t
+	if c.agreed(c.electing.outOfElection, t) && c.leaderAnswers(c.electing.outOfElection, m) {
+		c.round = m.Round
+		c.elected(m.Vote)
+	}
+}
+
+// agreed reports whether a quorum voted like t.
+func (c *Core) agreed(votes map[int64]tally, t tally) bool {
+	return c.cfg.decider().IsQuorum(func(id int64) bool {
+		v, ok := votes[id]
+		return ok && sameVote(t, v)
+	})
+}
+
+// leaderAnswers reports whether the leader that m names says so itself: followers of a dead leader still name it.
+func (c *Core) leaderAnswers(votes map[int64]tally, m Message) bool {
+	if m.Vote.Leader == c.cfg.ID {
+		return m.Round == c.round
+	}
+	t, ok := votes[m.Vote.Leader]
+	return ok && t.state == Leading
+}
+
+// checkDecided looks whether a quorum proposes what this server proposes. If so it waits a little for a better vote,
+// unless nobody is left who could have one.
+func (c *Core) checkDecided() {
+	mine := tally{c.vote, c.round, Looking, notificationFormat}
+	if !c.isVoter(c.vote.Leader) || c.electing.own.Zxid == -1 || !c.agreed(c.electing.received, mine) {
+		c.electing.finalize = 0
+		return
+	}
+	for _, id := range c.cfg.decider().Voters() {
+		if t, ok := c.electing.received[id]; !ok || !sameVote(mine, t) {
+			if c.electing.finalize == 0 {
+				c.electing.finalize = c.cfg.FinalizeWaitTicks + 1
+			}
+			return
+		}
+	}
+	c.elected(c.vote)
+}
+
+// tickElection sends the vote again after silence, and takes a decided vote after its wait.
+func (c *Core) tickElection() {
+	e := &c.electing
+	if e.finalize > 0 {
+		if e.finalize--; e.finalize == 0 {
+			c.elected(c.vote)
+			return
+		}
+	}
+	e.quiet++
+	if e.quiet < e.interval {
+		return
+	}
+	e.quiet = 0
+	if c.cfg.Rand != nil {
+		e.quiet = -c.cfg.Rand.Intn(max(1, e.interval/4))
+	}
+	e.interval = min(2*e.interval, c.cfg.NotifyMaxTicks)
+	c.notifyAll()
+}
+
+// elected ends the election: this server leads, or turns to who does.
+func (c *Core) elected(v Vote) {
+	c.vote = v
+	c.electing = election{}
+	if c.abdicated {
+		c.abdicated = false
+		c.event(Event{Kind: EventHandedOver, Peer: v.Leader})
+	}
+	switch {
+	case v.Leader == c.cfg.ID:
+		c.startLeading()
+	case c.cfg.Observer:
+		c.startLearning(Observing)
+	default:
+		c.startLearning(Following)
+	}
+}
