@@ -33,10 +33,26 @@ type crasher struct {
 	mu      sync.Mutex
 	rng     *rand.Rand
 	crashes []crash
+	links   sync.RWMutex
 }
 
+// linkFS keeps CrashClone away while a link is made: MemFS.Link takes the
+// lock that CrashClone waits for twice, and the two would wait for each other.
+type linkFS struct {
+	vfs.FS
+	links *sync.RWMutex
+}
+
+func (l linkFS) Link(oldname, newname string) error {
+	l.links.RLock()
+	defer l.links.RUnlock()
+	return l.FS.Link(oldname, newname)
+}
+
+func (l linkFS) Unwrap() vfs.FS { return l.FS }
+
 func (c *crasher) fs() vfs.FS {
-	return errorfs.Wrap(c.mem, errorfs.InjectorFunc(func(op errorfs.Op) error {
+	return errorfs.Wrap(linkFS{c.mem, &c.links}, errorfs.InjectorFunc(func(op errorfs.Op) error {
 		if op.Kind.ReadOrWrite() == errorfs.OpIsWrite {
 			c.crash(op)
 		}
@@ -49,7 +65,9 @@ func (c *crasher) crash(op errorfs.Op) {
 	defer c.mu.Unlock()
 	from := int(c.acked.Load())
 	cfg := vfs.CrashCloneCfg{UnsyncedDataPercent: []int{0, 20, 50, 80, 100}[c.rng.IntN(5)], RNG: c.rng}
+	c.links.Lock()
 	fs := c.mem.CrashClone(cfg)
+	c.links.Unlock()
 	c.crashes = append(c.crashes, crash{fs, fmt.Sprintf("%v %s", op.Kind, op.Path), from, int(c.begun.Load())})
 }
 
@@ -125,8 +143,14 @@ func randomChanges(rng *rand.Rand) []Change {
 // operation first, and compares what it finds.
 func afterCrash(hit crash, states []string, n int) error {
 	again := hit.fs
-	fs := errorfs.Wrap(hit.fs, errorfs.InjectorFunc(func(op errorfs.Op) error {
-		if n--; n == 0 && op.Kind.ReadOrWrite() == errorfs.OpIsWrite {
+	var links sync.RWMutex
+	fs := errorfs.Wrap(linkFS{hit.fs, &links}, errorfs.InjectorFunc(func(op errorfs.Op) error {
+		if op.Kind.ReadOrWrite() != errorfs.OpIsWrite {
+			return nil
+		}
+		links.Lock()
+		defer links.Unlock()
+		if n--; n == 0 {
 			again = hit.fs.CrashClone(vfs.CrashCloneCfg{})
 		}
 		return nil

@@ -58,13 +58,17 @@ func (v *storeSnapshot) Walk(fn func(path []byte, rec *Record) error) error {
 	})
 }
 
-// Close implements [Snapshot].
+// Close implements [Snapshot]. It works on a store that has failed, which
+// could not be closed otherwise.
 func (v *storeSnapshot) Close() error {
 	err := errors.New("znode: snapshot is closed already")
 	v.close.Do(func() {
-		if err = v.s.enter(); err == nil {
+		if err = v.s.gate.enter(); err != nil {
+			return
+		}
+		defer v.s.gate.leave()
+		if !v.s.stuck.Load() {
 			err = v.view.Close()
-			v.s.gate.leave()
 		}
 	})
 	return err
