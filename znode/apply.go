@@ -28,6 +28,7 @@ func (t *Tree) Apply(h *TxnHeader, body []byte, res *Result, events []Event) ([]
 		return events, &NotResidentError{Path: path}
 	}
 	a := application{t: t, h: h, events: events}
+	gone := len(t.freeze.tombs)
 	if err := a.run(&t.txn, res); err != nil {
 		return a.events, fmt.Errorf("znode: %v 0x%x: %w", h.Type, h.Zxid, err)
 	}
@@ -35,7 +36,7 @@ func (t *Tree) Apply(h *TxnHeader, body []byte, res *Result, events []Event) ([]
 	if d, ok := DecodeTxnDigest(rest); ok && t.opt.Digest && d.Version == DigestVersion && d.Digest != t.digest {
 		t.mismatches++
 	}
-	t.reapTombs(4)
+	t.reapTombs(4 + 2*(len(t.freeze.tombs)-gone))
 	return a.events, nil
 }
 
@@ -308,7 +309,11 @@ func (a *application) deleteBelow(id uint32, path []byte) error {
 		if err := a.deleteBelow(cid, c); err != nil {
 			return err
 		}
-		a.drop(cid, c)
+		_, size := a.drop(cid, c)
+		t.account(c, -1, -size)
+		if err := t.followQuota(c, nil, false); err != nil {
+			return err
+		}
 	}
 	return nil
 }

@@ -138,8 +138,12 @@ func (c *Checkpoint) holds(id uint32) bool {
 	return n.flags.Load()&nodeTaken != 0 && c.t.freeze.frozen(n)
 }
 
-// feedChunk is how many nodes are read under one hold of the lock.
-const feedChunk = 256
+// feedChunk is how many nodes are read under one hold of the lock, and
+// feedBytes after how many bytes there is enough of them.
+const (
+	feedChunk = 256
+	feedBytes = 1 << 20
+)
 
 // checkpointFeed yields a checkpoint's changes in order, copied a chunk at a
 // time.
@@ -168,13 +172,12 @@ func (w *checkpointFeed) next(ch *Change) (bool, error) {
 // no longer moves.
 func (w *checkpointFeed) fill() {
 	w.batch, w.bytes, w.bounds, w.at = w.batch[:0], w.bytes[:0], w.bounds[:0], 0
-	ids := w.c.ids[w.done:min(w.done+feedChunk, len(w.c.ids))]
+	end := min(w.done+feedChunk, len(w.c.ids))
 	w.c.t.mu.RLock()
-	for _, id := range ids {
-		w.copy(id)
+	for ; w.done < end && len(w.bytes) < feedBytes; w.done++ {
+		w.copy(w.c.ids[w.done])
 	}
 	w.c.t.mu.RUnlock()
-	w.done += len(ids)
 	for i := range w.batch {
 		c := &w.batch[i]
 		c.Path = w.bytes[w.bounds[2*i]:w.bounds[2*i+1]:w.bounds[2*i+1]]
@@ -236,6 +239,8 @@ func (t *Tree) CheckpointZxid() int64 { return t.freeze.zxid }
 func (t *Tree) DirtyBytes() int64 { return t.freeze.dirtyBytes }
 
 // reapTombs forgets a few of the nodes whose deletion has reached the backend.
+// It is called with more than the transaction at hand has deleted, so that they
+// do not pile up.
 func (t *Tree) reapTombs(limit int) {
 	f := &t.freeze
 	for ; limit > 0 && len(f.reap) > 0; limit-- {

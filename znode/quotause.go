@@ -148,10 +148,6 @@ func parseUsage(data []byte) QuotaUsage {
 // been created. It reads what is not in memory while the tree is locked: a
 // rare request of an administrator.
 func (t *Tree) measure(target []byte) error {
-	q := t.quotas[string(target)]
-	if q == nil {
-		return nil
-	}
 	use := QuotaUsage{}
 	err := t.walkLocked(target, func(dataLen int32) {
 		use.Count++
@@ -159,6 +155,10 @@ func (t *Tree) measure(target []byte) error {
 	})
 	if err != nil {
 		return err
+	}
+	q := t.quotas[string(target)]
+	if q == nil {
+		q = &quota{} // no limits yet: the usage is told all the same
 	}
 	q.hasStats, q.use = true, use
 	t.tellUsage(target, q)

@@ -3,7 +3,8 @@ package znode
 import "fmt"
 
 // Load brings the znode at path, or the knowledge that there is none, into
-// memory, and its ancestors with it. Any goroutine may call it without a lock.
+// memory, and its ancestors with it: from the top down, and no deeper than
+// they exist. Any goroutine may call it without a lock.
 func (t *Tree) Load(path []byte) error {
 	if len(path) == 0 {
 		path = rootPath
@@ -12,23 +13,22 @@ func (t *Tree) Load(path []byte) error {
 	for {
 		t.mu.RLock()
 		_, res := t.live(path)
+		var next []byte
+		if res == NotResident {
+			next, _ = t.horizon(path)
+		}
 		seq := t.freeze.seq
 		t.mu.RUnlock()
 		if res != NotResident {
 			return nil
 		}
-		if parent, _ := SplitPath(path); parent != nil {
-			if err := t.Load(parent); err != nil {
-				return err
-			}
-		}
 		var rec Record
-		found, out, err := t.backend.Get(path, buf, &rec)
+		found, out, err := t.backend.Get(next, buf, &rec)
 		if err != nil {
-			return fmt.Errorf("znode: reading %s: %w", path, err)
+			return fmt.Errorf("znode: reading %s: %w", next, err)
 		}
 		buf = out
-		t.admit(path, found, &rec, seq)
+		t.admit(next, found, &rec, seq)
 	}
 }
 
@@ -80,11 +80,16 @@ func (t *Tree) OverBudget() bool {
 const evictSteps = 8
 
 // Evict drops up to limit clean nodes that were not used lately, and returns
-// how many; 0 when a whole round found none. The caller holds Lock and is the
-// goroutine that applies. A node stays while children of it are in memory.
+// how many. The caller holds Lock and is the goroutine that applies. A node
+// stays while children of it are in memory. 0 may only mean that the nodes the
+// hand passed this time were all in use: see Pinned.
 func (t *Tree) Evict(limit int) int {
 	evicted := 0
-	for steps := min(limit*evictSteps, 2*int(t.nodes.top)); steps > 0 && evicted < limit; steps-- {
+	if t.Pinned() {
+		t.inVain = 0
+	}
+	for steps := limit * evictSteps; steps > 0 && evicted < limit && !t.Pinned(); steps-- {
+		t.inVain++
 		t.hand++
 		if t.hand >= t.nodes.top {
 			t.hand = 1
@@ -92,10 +97,16 @@ func (t *Tree) Evict(limit int) int {
 		if t.evictable(t.hand) {
 			t.evict(t.hand)
 			evicted++
+			t.inVain = 0
 		}
 	}
 	return evicted
 }
+
+// Pinned reports that the last calls of Evict have passed every node twice and
+// found none to drop: what is in memory has changed since the checkpoint, or
+// has to be there. Locking as for LastZxid.
+func (t *Tree) Pinned() bool { return t.inVain >= 2*int(t.nodes.top) }
 
 // evictable decides about one node and takes its mark of use away.
 func (t *Tree) evictable(id uint32) bool {

@@ -1,6 +1,7 @@
 package znode
 
 import (
+	"bytes"
 	"fmt"
 	"sync"
 
@@ -49,6 +50,7 @@ type Tree struct {
 
 	freeze  freezer
 	hand    uint32 // of the clock, see Evict
+	inVain  int    // nodes the hand has passed since it found one to drop
 	lists   listingCache
 	txn     Txn // the transaction being applied
 	sub     Txn
@@ -171,27 +173,70 @@ func (t *Tree) live(path []byte) (uint32, Residency) {
 		}
 		return 0, Absent
 	}
-	if t.parentTellsAbsence(path) {
+	if _, absent := t.horizon(path); absent {
 		return 0, Absent
 	}
 	return 0, NotResident
 }
 
-// parentTellsAbsence reports whether path cannot exist because its parent does
-// not, or has all its children in memory, or because it is no path.
-func (t *Tree) parentTellsAbsence(path []byte) bool {
-	for checkStoredPath(path) == nil {
-		parent, _ := SplitPath(path)
-		if parent == nil {
-			return false
-		}
-		if id := t.lookup(parent); id != 0 {
-			f := t.nodes.node(id).flags.Load()
-			return f&nodeLive == 0 || f&nodeComplete != 0
-		}
-		path = parent // unknown: perhaps its own parent tells
+// horizon looks at a path that is not in memory: absent when it cannot exist,
+// because an ancestor does not, or has all its children in memory, or because
+// it is no path; else next is the shortest prefix of it that only the backend
+// knows, whose parent is live in memory.
+func (t *Tree) horizon(path []byte) (next []byte, absent bool) {
+	if checkStoredPath(path) != nil {
+		return nil, true
 	}
-	return true
+	if len(path) == 1 || t.root == 0 {
+		return rootPath, false
+	}
+	id, end := t.deepest(path)
+	if t.nodes.node(id).flags.Load()&nodeComplete != 0 {
+		return nil, true
+	}
+	next = path
+	if i := bytes.IndexByte(path[end+1:], '/'); i >= 0 {
+		next = path[:end+1+i]
+		absent = t.lookup(next) != 0 // known, and not live: it would be deeper
+	}
+	return next, absent
+}
+
+// deepest returns the deepest live node above path in memory, and how long its
+// path is, the root's counted as 0. The ancestors of what is live are in
+// memory and live too, so the border is found by halving: a path of a million
+// components that are not there costs no more than its length.
+func (t *Tree) deepest(path []byte) (id uint32, end int) {
+	id, end = t.root, 0
+	for high := len(path); ; {
+		cut := slashBetween(path, end, high)
+		if cut == 0 {
+			return id, end
+		}
+		n := t.lookup(path[:cut])
+		if n != 0 && t.nodes.node(n).flags.Load()&nodeLive != 0 {
+			id, end = n, cut
+		} else {
+			high = cut
+		}
+	}
+}
+
+// slashBetween returns where a slash is between low and high, exclusive: the
+// last one at first, since mostly the parent is there, then one in the middle;
+// 0 when there is none.
+func slashBetween(path []byte, low, high int) int {
+	mid := (low + high + 1) / 2
+	if high == len(path) {
+		mid = high
+	}
+	if i := bytes.LastIndexByte(path[low+1:mid], '/'); i >= 0 {
+		return low + 1 + i
+	}
+	if i := bytes.IndexByte(path[mid:high], '/'); i >= 0 {
+		return mid + i
+	}
+	return 0
 }
 
 // Find looks path up; "" stands for the root. The caller holds a lock, and
