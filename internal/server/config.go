@@ -4,6 +4,9 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+
+	"github.com/quorate/quorate/zab/txnlog"
+	"github.com/quorate/quorate/znode"
 )
 
 // Config is what a server needs to know. The zero value of a field means what
@@ -82,6 +85,17 @@ type Config struct {
 	Log *zap.Logger
 	// Version is what srvr and envi announce.
 	Version string
+
+	hooks hooks
+}
+
+// hooks are how tests reach what is below the server. The zero value is none.
+type hooks struct {
+	// log and store change how the two storages are opened: their file systems.
+	log   func(*txnlog.Options)
+	store func(*znode.StoreOptions)
+	// proposed sees each batch before it goes to the log.
+	proposed func(*txnlog.Batch)
 }
 
 // Access configures authentication and access control.

@@ -269,6 +269,9 @@ func (d *disk) run() {
 }
 
 func (d *disk) write(b *txnlog.Batch) error {
+	if d.s.cfg.hooks.proposed != nil {
+		d.s.cfg.hooks.proposed(b)
+	}
 	if err := d.s.txns.Append(b); err != nil {
 		return err
 	}
@@ -356,12 +359,13 @@ func (k *checkpointer) evict(s *Server) {
 	}
 	s.tree.Lock()
 	n := s.tree.Evict(512)
+	pinned := s.tree.Pinned()
+	// Pinned by changes, that is: else a checkpoint would not help.
+	k.flushing = pinned && s.tree.DirtyBytes() > 0
 	s.tree.Unlock()
-	if n == 0 {
-		k.flushing = true // everything is pinned by changes
-		return
+	if n > 0 || !pinned {
+		s.loop.signal()
 	}
-	s.loop.signal()
 }
 
 func (k *checkpointer) start(s *Server) {
@@ -389,6 +393,7 @@ func (k *checkpointer) finish(s *Server, err error) {
 	if err != nil {
 		return
 	}
+	s.loop.signal() // what was throttled may go on
 	zxid := s.tree.CheckpointZxid()
 	s.log.Debug("checkpoint", zap.Int64("zxid", zxid))
 	if s.cfg.LogRetainBytes < 0 {

@@ -49,7 +49,7 @@ func (s *Server) recover() error {
 		return err
 	}
 	var err error
-	if s.store, err = znode.OpenStore(znode.StoreOptions{Dir: filepath.Join(s.cfg.DataDir, treeDir)}); err != nil {
+	if err = s.openStore(); err != nil {
 		return err
 	}
 	fresh, err := s.importJava()
@@ -72,18 +72,41 @@ func (s *Server) recover() error {
 		}
 	}
 	s.recovered.Checkpoint = s.tree.LastZxid()
-	s.txns, err = txnlog.Open(txnlog.Options{
-		Dir: logDir, PreallocBytes: s.cfg.PreallocBytes, NoSync: s.cfg.NoSync,
-		RollBytes: s.cfg.LogRollBytes, EntryBytesMax: entryBytesMax,
-	})
-	if err != nil {
-		return fmt.Errorf("transaction log: %w", err)
-	}
-	if err := s.replay(); err != nil {
-		return fmt.Errorf("replaying the transaction log in %s: %w", logDir, err)
+	if err := s.openLog(logDir); err != nil {
+		return err
 	}
 	s.recovered.Znodes, s.recovered.Zxid = s.tree.NodeCount(), s.tree.LastZxid()
 	s.recovered.Took = time.Since(began)
+	return nil
+}
+
+func (s *Server) openStore() (err error) {
+	o := znode.StoreOptions{Dir: filepath.Join(s.cfg.DataDir, treeDir)}
+	if s.cfg.hooks.store != nil {
+		s.cfg.hooks.store(&o)
+	}
+	s.store, err = znode.OpenStore(o)
+	return err
+}
+
+// openLog opens the transaction log and replays what it has beyond the tree.
+func (s *Server) openLog(dir string) (err error) {
+	o := txnlog.Options{
+		Dir: dir, PreallocBytes: s.cfg.PreallocBytes, NoSync: s.cfg.NoSync,
+		RollBytes: s.cfg.LogRollBytes, EntryBytesMax: entryBytesMax,
+	}
+	if s.cfg.hooks.log != nil {
+		s.cfg.hooks.log(&o)
+	}
+	if s.txns, err = txnlog.Open(o); err != nil {
+		return fmt.Errorf("transaction log: %w", err)
+	}
+	if err := s.replay(); err != nil {
+		return fmt.Errorf("replaying the transaction log in %s: %w", dir, err)
+	}
+	// The tree may be ahead: of a log that lost its end because nothing was
+	// synced (forceSync=no), or that did not come along with a snapshot.
+	s.txns.SkipTo(s.tree.LastZxid())
 	return nil
 }
 
@@ -169,8 +192,11 @@ func (s *Server) settleReplay() error {
 		s.tree.Lock()
 		n := s.tree.Evict(4096)
 		s.tree.Unlock()
-		if n > 0 {
+		if n > 0 || !s.tree.Pinned() {
 			continue
+		}
+		if s.tree.DirtyBytes() == 0 {
+			return nil // what is left has to be in memory
 		}
 		s.tree.Lock()
 		c := s.tree.BeginCheckpoint()

@@ -206,7 +206,10 @@ func (s *Server) finish(cause error) error {
 // checkpointNow writes a checkpoint while nothing else runs.
 func (s *Server) checkpointNow() error {
 	if k := &s.loop.ckpt; k.running { // its goroutine has ended: wait() came before
-		k.finish(s, <-k.done)
+		s.tree.Lock()
+		s.tree.EndCheckpoint(k.current, <-k.done)
+		s.tree.Unlock()
+		k.running = false
 	}
 	s.tree.Lock()
 	c := s.tree.BeginCheckpoint()
