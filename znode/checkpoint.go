@@ -74,8 +74,9 @@ func (w *checkpointWriter) write(m Meta, next func(*Change) (bool, error)) (err 
 	if err := w.nodes.set([]byte{keyMeta}, appendMeta(nil, &m)); err != nil {
 		return err
 	}
+	var c Change
 	for n := 1; ; n++ {
-		var c Change
+		c = Change{}
 		more, err := next(&c)
 		if err != nil || !more {
 			return err

@@ -195,6 +195,9 @@ type javaImport struct {
 	acls   map[int64]ACLID  // by the snapshot's number
 	lists  map[string]ACLID // by the encoded list
 
+	// zookeeper and config say that the znodes of these names have come.
+	zookeeper, config bool
+
 	unknown      int // znodes whose list the snapshot does not have
 	firstUnknown string
 
@@ -259,11 +262,6 @@ func (imp *javaImport) aclOf(path []byte, number int64) ACLID {
 		}
 		id = imp.intern(nobodyACL)
 	}
-	if id > OpenACLID {
-		e := imp.meta.ACLs[id]
-		e.Refs++
-		imp.meta.ACLs[id] = e
-	}
 	return id
 }
 
@@ -272,10 +270,17 @@ func (imp *javaImport) Node(path []byte, stat *Stat, acl int64, data []byte) err
 	if err := checkStoredPath(path); err != nil {
 		return fmt.Errorf("%w: %w", ErrCorrupt, err)
 	}
+	return imp.put(path, stat, imp.aclOf(path, acl), data)
+}
+
+// put takes a znode in.
+func (imp *javaImport) put(path []byte, stat *Stat, acl ACLID, data []byte) error {
 	rec := Record{Data: data, Info: Info{
-		Stat: *stat, ACL: imp.aclOf(path, acl), DataLength: storedLength(data), Prefix: DataPrefix(path, data),
+		Stat: *stat, ACL: acl, DataLength: storedLength(data), Prefix: DataPrefix(path, data),
 	}}
 	imp.count(path, &rec)
+	imp.zookeeper = imp.zookeeper || string(path) == zookeeperPath
+	imp.config = imp.config || string(path) == configPath
 	if err := imp.countChild(path); err != nil {
 		return err
 	}
@@ -294,8 +299,13 @@ func (imp *javaImport) add(key []byte, kind byte, payload []byte) error {
 	return nil
 }
 
-// count adds the node to the sums of Meta.
+// count adds the znode to the sums of Meta.
 func (imp *javaImport) count(path []byte, rec *Record) {
+	if rec.ACL > OpenACLID {
+		e := imp.meta.ACLs[rec.ACL]
+		e.Refs++
+		imp.meta.ACLs[rec.ACL] = e
+	}
 	imp.meta.NodeCount++
 	imp.meta.DataBytes += int64(len(path) + len(rec.Data))
 	imp.meta.Digest += NodeDigest(rec.Prefix, &rec.Stat, path)
@@ -324,8 +334,21 @@ func (imp *javaImport) flushSiblings() error {
 	return imp.add(imp.key, importChildren, binary.AppendUvarint(nil, n))
 }
 
+// addConfig makes up for a snapshot of a server before 3.5, which does not have
+// this znode, as Java does when it loads one.
+func (imp *javaImport) addConfig() error {
+	if imp.config || !imp.zookeeper {
+		return nil
+	}
+	readOnly := imp.intern([]wire.ACL{{Perms: wire.PermRead, ID: wire.ID{Scheme: "world", ID: "anyone"}}})
+	return imp.put([]byte(configPath), &Stat{Aversion: -1}, readOnly, []byte{})
+}
+
 // checkpoint writes what has been read into the backend.
 func (imp *javaImport) checkpoint(into Backend) error {
+	if err := imp.addConfig(); err != nil {
+		return err
+	}
 	for id, e := range imp.meta.ACLs {
 		if e.Refs == 0 {
 			delete(imp.meta.ACLs, id)

@@ -213,6 +213,28 @@ func TestImportUnknownACL(t *testing.T) {
 	}
 }
 
+// TestImportFromBefore35 has no /zookeeper/config, which clients of today ask
+// for.
+func TestImportFromBefore35(t *testing.T) {
+	into := NewMemBackend()
+	dir := javaData(t, map[string][]byte{"snapshot.8": rawSnapshot(t, javaOpenACL, "", "/zookeeper", "/zookeeper/quota")})
+	res, err := ImportJava(ImportOptions{DataDir: dir}, into)
+	if err != nil || len(res.Warnings) > 0 || res.Meta.NodeCount != 4 {
+		t.Fatal(res, err)
+	}
+	var config, parent Record
+	found, _, err := into.Get([]byte("/zookeeper/config"), nil, &config)
+	if !found || err != nil || config.Stat != (Stat{Aversion: -1}) || config.Data == nil || len(config.Data) > 0 {
+		t.Errorf("config %+v, %v", config, err)
+	}
+	if e := res.Meta.ACLs[config.ACL]; e.Refs != 1 || len(e.ACL) != 1 || e.ACL[0].Perms != wire.PermRead {
+		t.Errorf("list %+v", e)
+	}
+	if _, _, err := into.Get([]byte("/zookeeper"), nil, &parent); err != nil || parent.NumChildren != 2 {
+		t.Errorf("parent %+v, %v", parent, err)
+	}
+}
+
 func TestImportWithoutSnapshot(t *testing.T) {
 	log := make([]byte, 100) // a header, then padding
 	used := bytes.Clone(log)

@@ -98,8 +98,11 @@ func (s *Store) Get(path, buf []byte, rec *Record) (found bool, out []byte, err 
 	defer s.gate.leave()
 	buf = appendNodeKey(buf[:0], path) // no longer needed when the data comes
 	value, it, err := s.seek(buf)
-	if it == nil {
+	if err != nil {
 		return false, buf, storeReadError(string(path), err)
+	}
+	if it == nil {
+		return false, buf, nil
 	}
 	defer it.Close() //nolint:errcheck // the value it returned was read without one
 	buf, err = decodeRecord(path, value, buf, rec)

@@ -8,8 +8,11 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strconv"
 	"testing"
 	"time"
+
+	"github.com/cockroachdb/pebble/v2"
 )
 
 // benchRecord fills rec with a node of 128 random bytes.
@@ -46,7 +49,7 @@ func benchSource(n, dirs int) func(*Change) (bool, error) {
 }
 
 func benchPaths(n, dirs int) [][]byte {
-	paths := make([][]byte, 0, n+dirs)
+	paths := append(make([][]byte, 0, n+dirs+1), []byte("/"))
 	for d := range dirs {
 		paths = append(paths, fmt.Appendf(nil, "/bench%04d", d))
 	}
@@ -57,50 +60,65 @@ func benchPaths(n, dirs int) [][]byte {
 	return paths
 }
 
-// TestStoreSizes prints the figures of a tree of a million znodes when
-// QUORATE_STORE_NODES asks for it.
+// TestStoreSizes holds a tree of 128 random bytes a znode to 250 bytes of disk
+// per znode, and its checkpoint to 64 MB of memory. QUORATE_STORE_NODES sets
+// another number of znodes than the default.
 func TestStoreSizes(t *testing.T) {
-	var n int
-	if fmt.Sscan(os.Getenv("QUORATE_STORE_NODES"), &n); n == 0 {
-		t.Skip("QUORATE_STORE_NODES is not set")
+	nodes := 100_000
+	if n, err := strconv.Atoi(os.Getenv("QUORATE_STORE_NODES")); err == nil {
+		nodes = n
 	}
 	s := benchStore(t)
-	src := benchSource(n, 100)
-	runtime.GC()
-	peak := peakHeap(t)
-	start := time.Now()
-	if err := s.Checkpoint(Meta{Zxid: 1}, src); err != nil {
-		t.Fatal(err)
-	}
-	t.Logf("checkpoint of %d: %v, heap grew by %d MB", n, time.Since(start), peak()>>20)
-	t.Logf("disk %d MB\n%s", s.DiskBytes()>>20, s.db.Metrics())
+	sources := []func(*Change) (bool, error){benchSource(nodes, 100)}
 	for round := range 5 {
-		start = time.Now()
-		if err := s.Checkpoint(Meta{Zxid: 2}, everyNth(benchSource(n, 100), 10, round)); err != nil {
+		sources = append(sources, everyNth(benchSource(nodes, 100), 10, round))
+	}
+	for i, src := range sources {
+		start := time.Now()
+		src, heap := heapWatch(src)
+		if err := s.Checkpoint(Meta{Zxid: int64(i)}, src); err != nil {
 			t.Fatal(err)
 		}
-		t.Logf("a tenth of them again: %v", time.Since(start))
-	}
-	for s.db.Metrics().Compact.NumInProgress > 0 {
-		time.Sleep(100 * time.Millisecond)
-	}
-	t.Logf("disk %d MB\n%s", s.DiskBytes()>>20, s.db.Metrics())
-	start = time.Now()
-	tiny := 20
-	for i := range tiny {
-		if err := s.Checkpoint(Meta{Zxid: 3}, benchSource(5, 1+i)); err != nil {
-			t.Fatal(err)
+		t.Logf("checkpoint %d: %v, heap grew by %d MB", i, time.Since(start), *heap>>20)
+		if *heap > 64<<20 {
+			t.Errorf("checkpoint %d: heap grew by %d bytes", i, *heap)
 		}
 	}
-	t.Logf("tiny checkpoint: %v", time.Since(start)/time.Duration(tiny))
-	start = time.Now()
-	snap, _ := s.Snapshot()
-	count := 0
-	if err := snap.Walk(func([]byte, *Record) error { count++; return nil }); err != nil {
+	if err := s.db.Compact(t.Context(), []byte{keyFormat}, []byte{keyOwned + 1}, false); err != nil {
 		t.Fatal(err)
 	}
-	snap.Close()
-	t.Logf("walk of %d: %v", count, time.Since(start))
+	m := s.db.Metrics()
+	var live int64
+	for _, l := range m.Levels {
+		live += l.TablesSize
+	}
+	t.Logf("%d bytes a znode when compacted, tables per level %v", live/int64(nodes), tablesPerLevel(m))
+	if live/int64(nodes) > 250 {
+		t.Errorf("%d znodes take %d bytes", nodes, live)
+	}
+}
+
+func tablesPerLevel(m *pebble.Metrics) (n []int64) {
+	for _, l := range m.Levels {
+		n = append(n, l.TablesCount)
+	}
+	return n
+}
+
+// heapWatch samples how far the heap grows while src is drained.
+func heapWatch(src func(*Change) (bool, error)) (_ func(*Change) (bool, error), grown *int64) {
+	var m runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&m)
+	base, i := int64(m.HeapAlloc), 0
+	grown = new(int64)
+	return func(c *Change) (bool, error) {
+		if i++; i%5000 == 0 {
+			runtime.ReadMemStats(&m)
+			*grown = max(*grown, int64(m.HeapAlloc)-base)
+		}
+		return src(c)
+	}, grown
 }
 
 func everyNth(src func(*Change) (bool, error), n, offset int) func(*Change) (bool, error) {
@@ -114,27 +132,6 @@ func everyNth(src func(*Change) (bool, error), n, offset int) func(*Change) (boo
 			}
 		}
 	}
-}
-
-// peakHeap samples how far the heap grows until the returned function is called.
-func peakHeap(t *testing.T) func() uint64 {
-	var m runtime.MemStats
-	runtime.ReadMemStats(&m)
-	base, peak := m.HeapAlloc, m.HeapAlloc
-	stop, done := make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(done)
-		for {
-			select {
-			case <-stop:
-				return
-			case <-time.After(10 * time.Millisecond):
-				runtime.ReadMemStats(&m)
-				peak = max(peak, m.HeapAlloc)
-			}
-		}
-	}()
-	return func() uint64 { close(stop); <-done; return peak - base }
 }
 
 func benchStore(tb testing.TB) *Store {
@@ -215,4 +212,51 @@ func BenchmarkStoreChildren(b *testing.B) {
 			b.Fatal(n, err)
 		}
 	}
+}
+
+func BenchmarkImportJava(b *testing.B) {
+	for _, n := range []int{100_000, 1_000_000} {
+		b.Run(fmt.Sprintf("znodes=%d", n), func(b *testing.B) {
+			src := benchStore(b)
+			if err := src.Checkpoint(Meta{Zxid: 1}, benchSource(n, 100)); err != nil {
+				b.Fatal(err)
+			}
+			view, err := src.Snapshot()
+			if err != nil {
+				b.Fatal(err)
+			}
+			defer view.Close()
+			dir := b.TempDir()
+			if _, err := ExportJava(view, ExportOptions{DataDir: dir}); err != nil {
+				b.Fatal(err)
+			}
+			for b.Loop() {
+				res, err := ImportJava(ImportOptions{DataDir: dir}, benchStore(b))
+				if err != nil || res.Meta.NodeCount != int64(n)+101 {
+					b.Fatal(res, err)
+				}
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(n), "ns/znode")
+		})
+	}
+}
+
+func BenchmarkStoreWalk(b *testing.B) {
+	const nodes = 100_000
+	s := benchStore(b)
+	if err := s.Checkpoint(Meta{Zxid: 1}, benchSource(nodes, 100)); err != nil {
+		b.Fatal(err)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		view, err := s.Snapshot()
+		if err != nil {
+			b.Fatal(err)
+		}
+		if err := view.Walk(func([]byte, *Record) error { return nil }); err != nil {
+			b.Fatal(err)
+		}
+		view.Close()
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/nodes, "ns/znode")
 }
