@@ -40,6 +40,7 @@ func (c *Core) syncLearner(l *learner) {
 		c.drop(l, "claims a transaction of this epoch that was never proposed")
 		return
 	}
+	assert(pos >= c.log.base, "a learner goes on from a known position")
 	l.how = op.String()
 	l.sent, l.committed = pos, pos
 	if pos < c.log.memFrom {
@@ -60,7 +61,7 @@ func (c *Core) chooseSync(l *learner) (op Type, pos int64) {
 	switch {
 	case z == -1:
 		return Snap, 0
-	case z == MakeZxid(c.leading.epoch, 0):
+	case z == MakeZxid(c.leading.epoch, 0) && c.leading.initial >= c.log.base:
 		pos = c.leading.initial // it got this leader's own snapshot
 	case c.log.contains(z) && z > limit:
 		// It holds proposals of this epoch that are not committed yet. They come again, and are acknowledged again.

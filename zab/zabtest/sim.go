@@ -178,7 +178,7 @@ func (s *sim) faults() {
 				fmt.Fprintf(s.trace, "restart %d\n", n.id)
 				s.boot(n)
 			}
-		case s.chance(s.rates.crash) || n.failed && s.chance(0.1):
+		case s.chance(s.rates.crash) || s.chance(0.1) && (n.failed || n.midSync()):
 			s.result.Crashes++
 			keep := s.rnd.Intn(len(n.disk.orders) + 1)
 			fmt.Fprintf(s.trace, "crash %d keep %d of %d\n", n.id, keep, len(n.disk.orders))
@@ -209,6 +209,14 @@ func (s *sim) faults() {
 		clear(s.net.blocked)
 		fmt.Fprintln(s.trace, "heal")
 	}
+}
+
+// midSync reports whether part of a synchronization waits for the disk: a moment at which a crash hurts, worth to be
+// met more often than by chance.
+func (n *node) midSync() bool {
+	return slices.ContainsFunc(n.disk.orders, func(o order) bool {
+		return o.Kind == zab.WriteInstall || o.Kind == zab.WriteTruncate || o.Kind == zab.WriteSyncMark
+	})
 }
 
 // partition cuts the cluster in two, isolates one server, or blocks one direction of one pair.
