@@ -1,7 +1,9 @@
 package znode
 
 import (
+	"bytes"
 	"fmt"
+	"slices"
 
 	"github.com/quorate/quorate/wire"
 )
@@ -13,8 +15,8 @@ import (
 //
 // The caller holds Lock and is the one goroutine that applies. When a znode
 // that the transaction touches is not in memory, Apply changes nothing and
-// returns a [NotResidentError]; the caller unlocks, calls Load, and tries
-// again. Any other error means that the database can go no further.
+// returns a [NotResidentError]; the caller unlocks, calls LoadMissing, and
+// tries again. Any other error means that the database can go no further.
 func (t *Tree) Apply(h *TxnHeader, body []byte, res *Result, events []Event) ([]Event, error) {
 	*res = Result{Type: h.Type, Sub: res.Sub[:0]}
 	if h.Zxid <= t.zxid {
@@ -24,8 +26,8 @@ func (t *Tree) Apply(h *TxnHeader, body []byte, res *Result, events []Event) ([]
 	if err != nil {
 		return events, err
 	}
-	if path := t.missing(h, &t.txn); path != nil {
-		return events, &NotResidentError{Path: path}
+	if err := t.missing(h, &t.txn); err != nil {
+		return events, err
 	}
 	a := application{t: t, h: h, events: events}
 	gone := len(t.freeze.tombs)
@@ -40,75 +42,96 @@ func (t *Tree) Apply(h *TxnHeader, body []byte, res *Result, events []Event) ([]
 	return a.events, nil
 }
 
-// missing returns the path of a znode that has to be loaded first, or nil.
-func (t *Tree) missing(h *TxnHeader, x *Txn) []byte {
+// missingMax is how many znodes are asked for at a time: enough that even a
+// transaction about very many is looked through a few times only.
+const missingMax = 1024
+
+// missing gathers the paths of znodes that have to be loaded first.
+type missing struct {
+	t     *Tree
+	paths [][]byte
+}
+
+func (m *missing) full() bool { return len(m.paths) >= missingMax }
+
+// want adds a path if it is not in memory, and reports whether it is.
+func (m *missing) want(path []byte) bool {
+	if _, res := m.t.live(path); res != NotResident {
+		return true
+	}
+	if !m.full() {
+		m.paths = append(m.paths, path)
+	}
+	return false
+}
+
+// missing returns the error that names what has to be loaded first, or nil.
+func (t *Tree) missing(h *TxnHeader, x *Txn) error {
+	m := missing{t: t}
+	m.transaction(h, x)
+	if len(m.paths) == 0 {
+		return nil
+	}
+	return &NotResidentError{Path: m.paths[0], More: m.paths[1:]}
+}
+
+func (m *missing) transaction(h *TxnHeader, x *Txn) {
 	switch x.Type {
 	case wire.OpCreate, wire.OpCreate2, wire.OpCreateContainer, wire.OpCreateTTL:
-		return t.missingWithParent(x.Create.Path)
+		m.znode(x.Create.Path)
 	case wire.OpDelete, wire.OpDeleteContainer:
-		return t.missingWithParent(x.Delete.Path)
+		m.znode(x.Delete.Path)
 	case wire.OpSetData, wire.OpReconfig:
-		return t.missingWithParent(x.SetData.Path)
+		m.znode(x.SetData.Path)
 	case wire.OpSetACL:
-		return t.missingWithParent(x.SetACL.Path)
+		m.znode(x.SetACL.Path)
 	case wire.OpCloseSession:
-		return t.missingOfSession(h.ClientID, x)
+		m.session(h.ClientID, &x.CloseSession)
 	case wire.OpMulti:
-		return t.missingOfMulti(h, x)
-	default:
-		return nil
+		m.multi(h, x.Multi)
 	}
 }
 
-func (t *Tree) missingWithParent(path []byte) []byte {
-	for p, parent := path, false; p != nil; parent = true {
-		if _, res := t.live(p); res == NotResident {
-			return p
-		}
-		if parent {
-			break
-		}
-		p, _ = SplitPath(p)
+// znode adds what a change of one znode touches: itself, its parent, and the
+// znodes that tell the usage of quotas.
+func (m *missing) znode(path []byte) {
+	t := m.t
+	if m.want(path) { // its ancestors come along with it else
+		parent, _ := SplitPath(path)
+		m.want(parent)
 	}
 	if target, q := t.quotaOf(path); q != nil && q.hasStats {
-		if stats := statsPath(target); t.lookup(stats) == 0 {
-			if _, res := t.live(stats); res == NotResident {
-				return stats
-			}
-		}
+		m.want(statsPath(target))
 	}
 	if target, limits, ok := QuotaTarget(path); ok && limits {
-		if _, res := t.live(statsPath(target)); res == NotResident {
-			return statsPath(target)
-		}
+		m.want(statsPath(target))
 	}
-	return nil
 }
 
-func (t *Tree) missingOfSession(session int64, x *Txn) (need []byte) {
-	x.CloseSession.Paths(func(path []byte) {
-		if need == nil {
-			need = t.missingWithParent(path)
+func (m *missing) session(id int64, c *CloseSessionTxn) {
+	c.Paths(func(path []byte) {
+		if !m.full() {
+			m.znode(path)
 		}
 	})
-	for path := range t.owned.ephemerals[session] {
-		if need == nil {
-			need = t.missingWithParent([]byte(path))
+	listed := len(m.paths)
+	for path := range m.t.owned.ephemerals[id] {
+		if m.full() {
+			break
 		}
+		m.znode([]byte(path))
 	}
-	return need
+	slices.SortFunc(m.paths[listed:], bytes.Compare)
 }
 
-func (t *Tree) missingOfMulti(h *TxnHeader, x *Txn) (need []byte) {
-	if x.Multi.Failed {
-		return nil
+func (m *missing) multi(h *TxnHeader, x MultiTxn) {
+	if x.Failed {
+		return
 	}
-	m := x.Multi
-	m.Each(&t.sub, func(int) bool {
-		need = t.missing(h, &t.sub)
-		return need == nil
+	x.Each(&m.t.sub, func(int) bool {
+		m.transaction(h, &m.t.sub)
+		return !m.full()
 	})
-	return need
 }
 
 // application is one transaction being applied.

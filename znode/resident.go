@@ -32,6 +32,20 @@ func (t *Tree) Load(path []byte) error {
 	}
 }
 
+// LoadMissing loads what Apply said it needs. Locking as for Load; nothing may
+// be evicted before Apply is called again.
+func (t *Tree) LoadMissing(e *NotResidentError) error {
+	if err := t.Load(e.Path); err != nil {
+		return err
+	}
+	for _, path := range e.More {
+		if err := t.Load(path); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // admit enters what the backend said, unless the world has moved on since:
 // then the caller looks again.
 func (t *Tree) admit(path []byte, found bool, rec *Record, seq uint64) {

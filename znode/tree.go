@@ -57,9 +57,13 @@ type Tree struct {
 	scratch []byte
 }
 
-// NotResidentError says which znode has to be loaded before a transaction can
-// be applied. Nothing was changed.
-type NotResidentError struct{ Path []byte }
+// NotResidentError says which znodes have to be loaded before a transaction can
+// be applied: Path, More, and perhaps others after these; see
+// [Tree.LoadMissing]. Nothing was changed. The paths alias the transaction.
+type NotResidentError struct {
+	Path []byte
+	More [][]byte
+}
 
 // Error names the path.
 func (e *NotResidentError) Error() string { return fmt.Sprintf("znode %s is not in memory", e.Path) }

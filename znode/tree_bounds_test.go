@@ -48,7 +48,7 @@ func (r *treeRun) apply(typ wire.Op, session int64, record []byte) Result {
 		case !errors.As(err, &absent):
 			r.t.Fatalf("apply %v: %v", typ, err)
 		}
-		if err := r.tree.Load(absent.Path); err != nil {
+		if err := r.tree.LoadMissing(absent); err != nil {
 			r.t.Fatal(err)
 		}
 	}
@@ -286,5 +286,50 @@ func TestCheckpointCopiesInSmallPieces(t *testing.T) {
 	}
 	if seen != 40 {
 		t.Errorf("%d large nodes", seen)
+	}
+}
+
+// TestLargeTransactionsAskForMuchAtOnce: what a transaction about thousands of
+// znodes needs is asked for in a few rounds; each one looks through all of it.
+func TestLargeTransactionsAskForMuchAtOnce(t *testing.T) {
+	const nodes = 5000
+	r := openTree(t, NewMemBackend(), 0)
+	var deletes []byte
+	for i := range nodes {
+		path := fmt.Appendf(nil, "/d%d", i)
+		c := CreateTxn{Path: path, ACL: wire.OpenACL, ParentCversion: -1, Ephemeral: i%2 == 0}
+		r.apply(wire.OpCreate, 77, c.Append(nil, wire.OpCreate))
+		if i%2 == 1 {
+			out, mark := appendMultiOp(deletes, wire.OpDelete)
+			deletes = DeleteTxn{Path: path}.Append(out)
+			endMultiOp(deletes, mark)
+		}
+	}
+	r.checkpoint()
+	r.reopen()
+	for typ, record := range map[wire.Op][]byte{
+		wire.OpMulti:        append(wire.AppendInt(nil, nodes/2), deletes...),
+		wire.OpCloseSession: nil,
+	} {
+		h := TxnHeader{ClientID: 77, Zxid: r.tree.LastZxid() + 1, Type: typ}
+		for round := 1; ; round++ {
+			var res Result
+			r.tree.Lock()
+			_, err := r.tree.Apply(&h, record, &res, nil)
+			r.tree.Unlock()
+			if err == nil {
+				break
+			}
+			var absent *NotResidentError
+			if !errors.As(err, &absent) || round > nodes/2/missingMax+1 {
+				t.Fatalf("%v, round %d: %v", typ, round, err)
+			}
+			if err := r.tree.LoadMissing(absent); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if n := r.tree.NodeCount(); n != 4 {
+		t.Errorf("%d nodes", n)
 	}
 }

@@ -63,7 +63,7 @@ func (r *Replica) applyStretch(entries Entries, from, to int) (next int, need bl
 		c, err := r.applyOne(payload)
 		var absent *znode.NotResidentError
 		if errors.As(err, &absent) {
-			return i, blocked{d: demand{kind: needNode, path: absent.Path}}, nil
+			return i, blocked{d: demand{kind: needNode, path: absent.Path, more: absent.More}}, nil
 		}
 		if err != nil {
 			return i, blocked{}, err

@@ -13,7 +13,8 @@ import (
 // without locks, and the request is then served again.
 type demand struct {
 	kind needKind
-	path []byte // aliases the request
+	path []byte   // aliases the request
+	more [][]byte // needNode: others besides
 }
 
 type needKind uint8
@@ -29,7 +30,7 @@ const (
 func (r *Replica) satisfy(c *Client, d demand) error {
 	switch d.kind {
 	case needNode:
-		return r.tree.Load(d.path)
+		return r.tree.LoadMissing(&znode.NotResidentError{Path: d.path, More: d.more})
 	case needChildren:
 		return r.tree.LoadChildren(d.path)
 	case needCount:

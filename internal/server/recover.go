@@ -179,7 +179,7 @@ func (s *Server) replayOne(payload []byte, res *znode.Result, events []znode.Eve
 			}
 			return out, err
 		}
-		if err := s.tree.Load(absent.Path); err != nil {
+		if err := s.tree.LoadMissing(absent); err != nil {
 			return out, err
 		}
 	}
