@@ -17,6 +17,7 @@ import (
 // checked against the zxid it belongs to.
 type names struct {
 	base     int64            // the zxid before the script's first request
+	fresh    bool             // nobody wrote to the server before the script
 	sessions map[int64]string // by id
 	times    map[int64]int64  // zxid to ms, as first seen
 	since    int64            // ms; no time may be earlier
@@ -75,6 +76,10 @@ func (n *names) timeFault(field string, zxid, ms int64) string {
 func (n *names) stat(r *wire.Reader) string {
 	var s wire.Stat
 	s.Decode(r)
+	if s.Czxid == 0 && !n.fresh {
+		// What was done to a system node before the script is none of its business.
+		return fmt.Sprintf("{system m=%s p=%s len=%d n=%d}", n.zxid(s.Mzxid), n.zxid(s.Pzxid), s.DataLength, s.NumChildren)
+	}
 	return fmt.Sprintf("{c=%s m=%s p=%s v=%d cv=%d av=%d owner=%s len=%d n=%d%s%s}",
 		n.zxid(s.Czxid), n.zxid(s.Mzxid), n.zxid(s.Pzxid), s.Version, s.Cversion, s.Aversion,
 		n.session(s.EphemeralOwner), s.DataLength, s.NumChildren,

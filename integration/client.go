@@ -68,7 +68,8 @@ func (c *Conn) ReadFrame() ([]byte, error) {
 
 // ConnectOptions say how a session is asked for.
 type ConnectOptions struct {
-	TimeoutMs    int32 // 30000 when 0
+	TimeoutMs    int32 // 30000 when 0, unless Exact is set
+	Exact        bool  // ask for TimeoutMs even when it is 0
 	SessionID    int64 // 0 for a new one
 	Passwd       []byte
 	LastZxidSeen int64
@@ -82,7 +83,7 @@ func (o ConnectOptions) request() wire.ConnectRequest {
 		LastZxidSeen: o.LastZxidSeen, TimeOut: o.TimeoutMs, SessionID: o.SessionID,
 		Passwd: o.Passwd, ReadOnly: o.ReadOnly, HasReadOnly: !o.Old,
 	}
-	if req.TimeOut == 0 {
+	if req.TimeOut == 0 && !o.Exact {
 		req.TimeOut = 30000
 	}
 	if req.Passwd == nil {

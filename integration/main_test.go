@@ -53,8 +53,11 @@ func (p *serverPool) borrow(t *testing.T, f Flavor, o Options) *Server {
 	p.mu.Unlock()
 	s.lent.Lock()
 	t.Cleanup(s.lent.Unlock)
-	if s.Server == nil || !s.Running() {
-		s.Server = startIn(t, f, o)
+	if s.err == nil && (s.Server == nil || !s.Running()) {
+		s.Server, s.err = startIn(f, o)
+	}
+	if s.err != nil { // not tried again: every test would wait for it
+		t.Fatal(s.err)
 	}
 	t.Cleanup(func() {
 		if t.Failed() {
@@ -68,18 +71,16 @@ func (p *serverPool) borrow(t *testing.T, f Flavor, o Options) *Server {
 }
 
 // startIn starts a server whose directory outlives the test.
-func startIn(t *testing.T, f Flavor, o Options) *Server {
-	t.Helper()
+func startIn(f Flavor, o Options) (*Server, error) {
 	dir, err := os.MkdirTemp("", "quorate-integration")
 	if err != nil {
-		t.Fatal(err)
+		return nil, err
 	}
 	s, err := StartServer(f, dir, o)
 	if err != nil {
 		os.RemoveAll(dir)
-		t.Fatal(err)
 	}
-	return s
+	return s, err
 }
 
 func (p *serverPool) stop() {

@@ -66,7 +66,7 @@ func (p *Process) Output() string { return p.out.String() }
 // LastLines returns the end of the output, for a test's log.
 func (p *Process) LastLines() string {
 	lines := strings.SplitAfter(p.Output(), "\n")
-	return strings.Join(lines[max(0, len(lines)-60):], "")
+	return strings.Join(lines[max(0, len(lines)-20):], "")
 }
 
 // Signal sends sig and returns at once.

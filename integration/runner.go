@@ -62,7 +62,7 @@ func newRunner(addr string, fresh bool) (*runner, error) {
 		addr:   addr,
 		actors: map[string]*actor{},
 		names: names{
-			base: base, sessions: map[int64]string{}, times: map[int64]int64{}, since: time.Now().UnixMilli(),
+			base: base, fresh: fresh, sessions: map[int64]string{}, times: map[int64]int64{}, since: time.Now().UnixMilli(),
 		},
 	}, nil
 }
@@ -216,7 +216,7 @@ func (r *runner) open(name, verb string, args *arguments) ([]string, error) {
 	}
 	o := ConnectOptions{
 		TimeoutMs: args.int32(args.option("timeout", "30000")), LastZxidSeen: args.number(args.option("last", "0")),
-		SessionID: args.number(args.option("id", "0")),
+		SessionID: args.number(args.option("id", "0")), Exact: true,
 	}
 	owner := args.option("as", "")
 	if verb == "resume" {
@@ -231,6 +231,8 @@ func (r *runner) open(name, verb string, args *arguments) ([]string, error) {
 			o.Old = true
 		case "readonly":
 			o.ReadOnly = true
+		case "nopass":
+			o.Passwd = []byte{}
 		case "badpass":
 			o.Passwd = bytes.Repeat([]byte{7}, wire.PasswdBytes)
 		default:

@@ -13,7 +13,8 @@ import (
 //
 // A file holds blank lines, # comments, directives, and steps. A directive is
 // "row: name" (the feature that the script shows), "server: k=v ..." (options
-// of the server it needs) or "fresh" (the server has never been written to).
+// of the server it needs), "fresh" (the server has never been written to) or
+// "not: 3.8 reason" (a kind of server that the script is not for).
 // A step is a line "NAME request" and, indented below it, the answers:
 //
 //	A create /a "x"
@@ -39,7 +40,7 @@ import (
 //
 // Beside the requests (encoders in request.go) a step may be
 //
-//	A connect [timeout=MS] [old] [readonly] [last=ZXID] [as=B] [badpass] [id=N]
+//	A connect [timeout=MS] [old] [readonly] [last=ZXID] [as=B] [badpass|nopass] [id=N]
 //	A tcp                  open a socket and no session
 //	A drop                 close the socket, keep the session
 //	A resume [...]         attach to A's session again, words as for connect
@@ -56,6 +57,7 @@ type Script struct {
 	Rows    []string
 	Options Options
 	Fresh   bool
+	Not     map[Flavor]string // kinds of server it is not for, with the reason
 	Steps   []*Step
 	lines   []scriptLine
 }
@@ -81,7 +83,7 @@ var tags = []string{"zookeeper", string(ZooKeeper38), string(ZooKeeper39), strin
 
 // ParseScript reads a script's text.
 func ParseScript(name, text string) (*Script, error) {
-	s := &Script{Name: name, Options: Options{}}
+	s := &Script{Name: name, Options: Options{}, Not: map[Flavor]string{}}
 	var last *Step
 	for i, line := range strings.Split(strings.TrimRight(text, "\n"), "\n") {
 		err := s.parseLine(i+1, line, &last)
@@ -119,6 +121,13 @@ func (s *Script) parseLine(number int, line string, last **Step) error {
 			}
 			s.Options[k] = v
 		}
+		s.lines = append(s.lines, scriptLine{text: line})
+	case key == "not":
+		flavor, reason, ok := strings.Cut(value, " ")
+		if !ok || !slices.Contains(tags, flavor) {
+			return fmt.Errorf("no kind of server and reason in %q", line)
+		}
+		s.Not[Flavor(flavor)] = reason
 		s.lines = append(s.lines, scriptLine{text: line})
 	case trimmed == "fresh":
 		s.Fresh = true

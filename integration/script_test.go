@@ -32,6 +32,9 @@ func TestScripts(t *testing.T) {
 }
 
 func runScript(t *testing.T, f Flavor, s *Script) {
+	if reason, not := s.Not[f]; not {
+		t.Skip("not for ", f, ": ", reason)
+	}
 	var server *Server
 	if s.Fresh {
 		server = newServer(t, f, s.Options)

@@ -209,7 +209,10 @@ func (s *Server) configure() (cfg string, props []string) {
 func (s *Server) command(cfg string, props []string) (*exec.Cmd, error) {
 	if s.Flavor == Quorate {
 		bin, err := QuorateBinary()
-		return exec.Command(bin, "server", cfg), err
+		cmd := exec.Command(bin, "server", cfg)
+		// The variables of these tests are no settings of the server.
+		cmd.Env = slices.DeleteFunc(os.Environ(), func(kv string) bool { return strings.HasPrefix(kv, "QUORATE_") })
+		return cmd, err
 	}
 	cp, err := classPath(s.Flavor)
 	if err != nil {
