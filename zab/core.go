@@ -93,7 +93,7 @@ var handlers = [roleCount][typeCount]handler{
 	Following: learnerHandlers(false),
 	Observing: learnerHandlers(true),
 	Leading: {
-		Notification: (*Core).establishedNotification,
+		Notification: (*Core).leaderNotification,
 		FollowerInfo: (*Core).leaderLearnerInfo,
 		ObserverInfo: (*Core).leaderLearnerInfo,
 		AckEpoch:     (*Core).leaderAckEpoch,

@@ -156,10 +156,14 @@ func (c *Core) learnerConnected(m Message) {
 }
 
 func (c *Core) learnerConnectFailed(m Message) {
-	l := c.learning
-	if m.From != c.vote.Leader || l.conn != 0 || l.retryIn != 0 {
-		return
+	if l := c.learning; m.From == c.vote.Leader && l.conn == 0 && l.retryIn == 0 {
+		c.retryConnect()
 	}
+}
+
+// retryConnect tries to reach the leader again in a while, a few times.
+func (c *Core) retryConnect() {
+	l := c.learning
 	if l.tries >= c.cfg.ConnectTriesMax {
 		c.abandon("leader cannot be reached")
 		return

@@ -122,6 +122,24 @@ func (c *Core) establishedNotification(m Message) {
 	}
 }
 
+// leaderNotification also tells a leader that is not established, and whose followers are no quorum, that a voter is
+// looking: it will not come, because this leader's word alone is not enough for it. Waiting for others would cost the
+// ensemble initLimit, so the leader looks with it. A vote of this round or before may be an old one that was sent
+// again; it counts only when the leader has been alone for a while.
+func (c *Core) leaderNotification(m Message) {
+	ld := c.leading
+	hopeless := ld.stage != established && !c.quorumOf(func(*learner) bool { return true })
+	fresh := m.Round > c.round || c.now-ld.quorumAt > 2*int64(c.cfg.NotifyMinTicks)
+	if hopeless && fresh && m.State == Looking && c.isVoter(m.From) && c.isVoter(m.Vote.Leader) {
+		c.stepDown("a voter looks for a leader, and no quorum follows")
+		if c.role == Looking {
+			c.lookingNotification(m)
+		}
+		return
+	}
+	c.establishedNotification(m)
+}
+
 func (c *Core) noteConfig(m Message) {
 	if m.ConfigVersion > c.cfg.Ensemble.Version {
 		c.event(Event{Kind: EventConfigSeen, Peer: m.From, Zxid: m.ConfigVersion})
@@ -271,7 +289,10 @@ func (c *Core) elected(v Vote) {
 		c.startLeading()
 	case c.cfg.Observer:
 		c.startLearning(Observing)
+		return
 	default:
 		c.startLearning(Following)
 	}
+	// Whoever still looks may have missed a vote while it followed the last leader. ZooKeeper lets it ask again.
+	c.notifyAll()
 }

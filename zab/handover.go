@@ -45,7 +45,7 @@ func (c *Core) successor() int64 {
 	best := int64(NoServer)
 	for _, l := range c.leading.learners {
 		q := c.cfg.Ensemble.Quorum
-		has := l.acked >= c.log.last || c.log.last <= c.leading.initial
+		has := max(l.acked, l.began) >= c.log.last
 		if l.live && !l.observer && q.Weight(l.sid) > 0 && has && l.sid > best {
 			best = l.sid
 		}

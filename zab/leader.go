@@ -10,6 +10,7 @@ type leading struct {
 	initial   int64  // the end of the initial history
 	waitWrite uint64 // epoch write that the stage waits for; 0: none
 	deadline  int64  // tick at which the stage has taken too long
+	quorumAt  int64  // tick at which a quorum of followers was connected last, or the leadership began
 	promised  int64  // highest acceptedEpoch heard of
 	told      map[int64]bool
 	acked     map[int64]bool // voters whose ACKEPOCH counts
@@ -47,12 +48,13 @@ type learner struct {
 
 	sent      int64 // proposals up to here have been sent
 	committed int64 // commits up to here have been sent
+	began     int64 // it had everything up to here when it joined
 	acked     int64 // acknowledged up to here
 	snapping  bool  // a snapshot is on its way
 
 	heard     int64 // tick of its last packet
-	waitSince int64 // tick at which its oldest unacknowledged proposal was sent; 0: none
-	waitFor   int64 // that proposal
+	waitFor   int64 // a proposal that was sent and not acknowledged; 0: none
+	waitSince int64 // tick at which it was sent
 	pings     int64 // sent since live
 	pongs     int64 // answered
 	mark      int64 // pongs needed for the confirmation round under way
@@ -67,6 +69,7 @@ func (c *Core) startLeading() {
 		told:     map[int64]bool{c.cfg.ID: true},
 		acked:    map[int64]bool{},
 		nextPing: c.now + int64(c.cfg.PingTicks),
+		quorumAt: c.now,
 	}
 	c.become(Leading, Discovery, "elected")
 	c.enter(collecting)
@@ -172,6 +175,9 @@ func (c *Core) tickLeader() {
 		c.stepDown("no quorum of followers in time")
 		return
 	}
+	if ld.stage != established && c.quorumOf(func(*learner) bool { return true }) {
+		ld.quorumAt = c.now
+	}
 	for _, l := range slices.Clone(ld.learners) {
 		if reason := c.overdue(l); reason != "" {
 			c.drop(l, reason)
@@ -204,7 +210,7 @@ func (c *Core) overdue(l *learner) string {
 	case !l.synced:
 	case c.now-l.heard > limit:
 		return "silent for too long"
-	case l.waitSince != 0 && c.now-l.waitSince > int64(c.cfg.SyncLimitTicks):
+	case l.waitFor != 0 && c.now-l.waitSince > int64(c.cfg.SyncLimitTicks):
 		return "a proposal was not acknowledged in time"
 	}
 	return ""

@@ -50,10 +50,16 @@ func (c *Core) toLeader(m Message) Message {
 }
 
 func (c *Core) learnerDisconnected(m Message) {
-	if m.Conn == c.learning.conn && m.Conn != 0 {
-		c.learning.conn = 0
-		c.abandon("connection to the leader lost")
+	l := c.learning
+	if m.Conn != l.conn || m.Conn == 0 {
+		return
 	}
+	l.conn = 0
+	if l.epoch == 0 {
+		c.retryConnect() // it may not know yet that it leads
+		return
+	}
+	c.abandon("connection to the leader lost")
 }
 
 // learnerAlive notes that a snapshot is still coming in.

@@ -33,7 +33,7 @@ func (c *Core) syncLearner(l *learner) {
 	case Diff:
 		c.toLearner(l, Message{Type: Diff, Zxid: c.committedHere()})
 	case Trunc:
-		c.toLearner(l, Message{Type: Trunc, Zxid: c.truncPoint(pos)})
+		c.toLearner(l, Message{Type: Trunc, Zxid: c.truncPoint(l, pos)})
 	case Snap:
 		pos = c.sendSnap(l)
 	default:
@@ -49,7 +49,7 @@ func (c *Core) syncLearner(l *learner) {
 		l.sent, l.committed = c.log.memFrom, c.log.memFrom
 	}
 	c.feed(l)
-	l.synced, l.heard = true, c.now
+	l.synced, l.heard, l.began = true, c.now, l.committed
 	c.toLearner(l, Message{Type: NewLeader, Zxid: MakeZxid(c.leading.epoch, 0), Data: c.cfg.lastSeenText()})
 }
 
@@ -85,10 +85,11 @@ func (c *Core) chooseSync(l *learner) (op Type, pos int64) {
 	return op, pos
 }
 
-// truncPoint is how pos is written in TRUNC. The end of the initial history is written as the stamp of this epoch,
-// which means the same to a log, and also fits a learner that began with a snapshot so stamped.
-func (c *Core) truncPoint(pos int64) int64 {
-	if c.leading.stage == established && pos == c.leading.initial {
+// truncPoint is how pos is written in TRUNC. To a learner that has logged some of this epoch the end of the initial
+// history is written as the stamp of the epoch: it means the same to a log, and also fits one that began with a
+// snapshot so stamped.
+func (c *Core) truncPoint(l *learner, pos int64) int64 {
+	if pos == c.leading.initial && Epoch(l.zxid) == c.leading.epoch {
 		return MakeZxid(c.leading.epoch, 0)
 	}
 	return pos

@@ -65,8 +65,8 @@ type node struct {
 	numbers int // requests made
 	lives   int // processes started
 
-	match     int
-	matchVoid bool
+	match     int  // how many of the committed transactions are durable here
+	matchVoid bool // match must be counted again
 }
 
 // laxQuorum is a Verifier that can be made to accept any server.

@@ -167,7 +167,7 @@ func (c *Cluster) deliverBallot(i int, lose bool) {
 	p := c.net.ballots[i]
 	c.net.ballots = slices.Delete(c.net.ballots, i, i+1)
 	n := c.node(p.To)
-	if lose || n.core == nil || !c.net.open(p.From, p.To) {
+	if lose || n.core == nil && !n.scripted || !c.net.open(p.From, p.To) {
 		c.say(3, "%d>%d %s is lost", p.From, p.To, message(p.Message))
 		return
 	}

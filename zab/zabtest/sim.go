@@ -38,6 +38,8 @@ type sim struct {
 	slow   map[int64]float64 // chance that a slow disk does anything
 	result Result
 	trace  io.Writer
+	// shortEpochs: epochs end after a few transactions.
+	shortEpochs bool
 }
 
 // chaosRounds is how long faults go on, calmRounds how long a healed cluster may take to be of one mind.
@@ -90,6 +92,7 @@ func (s *sim) setUp(breakage Break) {
 	epochTxns, diff, window := uint32(0), 30, 1+s.rnd.Intn(10)
 	if s.chance(0.2) {
 		epochTxns = uint32(3 + s.rnd.Intn(20)) //nolint:gosec // small
+		s.shortEpochs = true
 	}
 	if s.chance(0.2) {
 		diff = -1
@@ -326,6 +329,9 @@ func (s *sim) calm() {
 		}
 		if s.settled() {
 			if wrote++; wrote > 3 {
+				if !s.shortEpochs { // those end by themselves
+					s.stay()
+				}
 				return
 			}
 			for _, n := range s.nodes {
@@ -336,6 +342,23 @@ func (s *sim) calm() {
 		}
 	}
 	s.Checker.fault("liveness: the healed cluster does not settle: %s", s.state())
+}
+
+// stay checks that a healthy cluster stays as it is: nobody is dropped, nobody elects.
+func (s *sim) stay() {
+	epochs := len(s.Checker.leaders)
+	for range 100 {
+		for _, n := range s.nodes {
+			s.tick(n)
+			s.syncDisk(n, len(n.disk.orders))
+		}
+		for s.deliver(0, 0) {
+		}
+		if !s.settled() || len(s.Checker.leaders) != epochs {
+			s.Checker.fault("liveness: a healthy cluster does not stay settled: %s", s.state())
+			return
+		}
+	}
 }
 
 // settled reports whether all serve, and serve the same.
