@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"os/signal"
+	"runtime"
 	"runtime/debug"
 	"strconv"
 	"syscall"
@@ -84,6 +85,11 @@ func runServer(ctx context.Context, stdout, stderr io.Writer, path string, sets 
 func tuneRuntime() {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(400)
+	}
+	// The server's pollers wait in the kernel, each in the place of a processor
+	// until the scheduler notices. Places for the rest must not run out.
+	if os.Getenv("GOMAXPROCS") == "" {
+		runtime.GOMAXPROCS(runtime.NumCPU() + runtime.NumCPU()/2)
 	}
 }
 

@@ -67,6 +67,8 @@ type Client struct {
 	// skip is how many bytes of an oversized request are still to be dropped;
 	// owned by the feeding goroutine.
 	skip int
+	// blocked is what Unblock is to do; owned by the feeding goroutine.
+	blocked demand
 	// cursor is how far a setWatches has got when it had to wait for storage.
 	cursor watchCursor
 	// offered is the session being created while connecting.
@@ -108,6 +110,19 @@ func (c *Client) Pending() (outBytes, requests int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return len(c.out), c.queue.len()
+}
+
+// Unpause reports whether a client that was told to Wait, because too much was
+// waiting for it, may be fed again. The connection calls it when it has written
+// output; for the queue, Resume comes.
+func (c *Client) Unpause() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.paused || c.full() {
+		return false
+	}
+	c.paused = false
+	return true
 }
 
 // push queues one request that has to wait for its turn. c.mu is held.

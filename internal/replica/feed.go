@@ -1,6 +1,7 @@
 package replica
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 
@@ -15,6 +16,8 @@ const (
 	More Status = iota
 	// Wait says: feed the rest again after the sink's Resume.
 	Wait
+	// Blocked says: call Unblock, which may take long, then feed the rest again.
+	Blocked
 	// Done says: the connection ends after what is in the output; read no more.
 	Done
 )
@@ -70,6 +73,15 @@ func (c *Client) Feed(buf []byte, now int64, subs []Submission) (int, []Submissi
 	}
 }
 
+// Unblock does what a Feed that returned Blocked waits for: it lists or counts
+// what is not in memory. Only the connection's own goroutine, or one that does
+// it in its stead, may call it, without locks.
+func (c *Client) Unblock() error {
+	d := c.blocked
+	c.blocked = demand{}
+	return c.r.satisfy(c, d)
+}
+
 // feed is one call of Feed.
 type feed struct {
 	c      *Client
@@ -106,10 +118,15 @@ func (f *feed) run() (again bool, err error) {
 	f.settle()
 	c.mu.Unlock()
 	tree.RUnlock()
-	if err != nil || need.kind == needNothing {
+	switch {
+	case err != nil || need.kind == needNothing:
 		return false, err
+	case need.kind == needNode:
+		return true, c.r.satisfy(c, need)
 	}
-	return true, c.r.satisfy(c, need)
+	c.blocked = demand{kind: need.kind, path: bytes.Clone(need.path)}
+	f.status = Blocked
+	return false, nil
 }
 
 // settle accounts for what was received. The locks are held.

@@ -50,7 +50,7 @@ func (m *summary) reset() {
 const traceMaskDefault = 306
 
 // wordMntr writes the metrics, one a line, under ZooKeeper's names.
-func (s *Server) wordMntr(_ *conn, w *bytes.Buffer) {
+func (s *Server) wordMntr(_ []byte, w *bytes.Buffer) {
 	put := func(key string, v any) { fmt.Fprintf(w, "zk_%s\t%v\n", key, v) }
 	put("version", s.cfg.Version)
 	put("server_state", "standalone")

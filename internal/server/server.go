@@ -46,6 +46,8 @@ type Server struct {
 	wg   sync.WaitGroup
 	over bool
 
+	ioState
+
 	connMu sync.Mutex
 	conns  map[*conn]struct{}
 	perIP  map[netip.Addr]int
@@ -155,19 +157,23 @@ func (s *Server) Addrs() []net.Addr {
 // context is graceful and returns ErrStopped: no more connections, what was
 // proposed is committed and answered, a checkpoint is written.
 func (s *Server) Run(ctx context.Context) error {
+	if err := s.startIO(); err != nil {
+		s.closeIO()
+		s.closeListeners()
+		return errors.Join(err, s.closeStorage())
+	}
 	diskDone := make(chan struct{})
 	go func() { defer close(diskDone); s.disk.run() }()
-	for _, l := range s.listeners {
-		s.goAttach(func() { s.accept(l) })
-	}
 	unhook := context.AfterFunc(ctx, s.stop)
 	defer unhook()
 
 	err := s.loop.run()
 	s.stop()
 	close(s.stopped)
+	s.stopIO()
 	s.closeConns()
 	s.wait()
+	s.closeIO()
 	close(s.disk.work)
 	<-diskDone
 	return s.finish(err)
@@ -177,6 +183,7 @@ func (s *Server) Run(ctx context.Context) error {
 func (s *Server) stop() {
 	s.stopOnce.Do(func() {
 		close(s.stopping)
+		s.stopAccepting()
 		s.closeListeners()
 	})
 }
@@ -251,83 +258,6 @@ func (s *Server) wait() {
 	s.over = true
 	s.wgMu.Unlock()
 	s.wg.Wait()
-}
-
-// accept takes connections until the listener closes.
-func (s *Server) accept(l net.Listener) {
-	for {
-		nc, err := l.Accept()
-		if err != nil {
-			if errors.Is(err, net.ErrClosed) {
-				return
-			}
-			s.log.Warn("accepting a connection", zap.Error(err))
-			if !s.pause(20 * time.Millisecond) { // out of file descriptors, most likely
-				return
-			}
-			continue
-		}
-		s.admit(nc)
-	}
-}
-
-func (s *Server) pause(d time.Duration) bool {
-	select {
-	case <-time.After(d):
-		return true
-	case <-s.stopping:
-		return false
-	}
-}
-
-// admit starts a connection unless a limit is reached; then it is closed at
-// once, as ZooKeeper does.
-func (s *Server) admit(nc net.Conn) {
-	ip := ipOf(nc.RemoteAddr())
-	s.connMu.Lock()
-	perIP, all := s.cfg.ConnsPerIP, s.cfg.ConnsMax
-	if (perIP > 0 && s.perIP[ip] >= perIP) || (all > 0 && len(s.conns) >= all) {
-		s.connMu.Unlock()
-		s.stats.rejected.Add(1)
-		_ = nc.Close()
-		return
-	}
-	c := newConn(s, nc)
-	s.conns[c] = struct{}{}
-	s.perIP[ip]++
-	s.connMu.Unlock()
-	s.goAttach(func() {
-		defer s.release(c, ip)
-		c.run()
-	})
-}
-
-func (s *Server) release(c *conn, ip netip.Addr) {
-	s.connMu.Lock()
-	defer s.connMu.Unlock()
-	delete(s.conns, c)
-	if s.perIP[ip]--; s.perIP[ip] == 0 {
-		delete(s.perIP, ip)
-	}
-}
-
-// ipOf returns the peer's address without its port; the zero Addr when it has
-// none.
-func ipOf(a net.Addr) netip.Addr {
-	tcp, ok := a.(*net.TCPAddr)
-	if !ok {
-		return netip.Addr{}
-	}
-	ip, _ := netip.AddrFromSlice(tcp.IP)
-	return ip.Unmap()
-}
-
-func (s *Server) closeConns() {
-	s.connMu.Lock()
-	defer s.connMu.Unlock()
-	for c := range s.conns {
-		c.close()
-	}
 }
 
 // ensureDirs creates the data directories.

@@ -23,31 +23,31 @@ const wordBytes = 4
 
 // words are the four-letter words and what answers them (server.command in
 // ZooKeeper).
-var words = map[string]func(s *Server, c *conn, w *bytes.Buffer){
+var words = map[string]func(s *Server, arg []byte, w *bytes.Buffer){
 	"conf": (*Server).wordConf,
 	"cons": (*Server).wordCons,
 	"crst": (*Server).wordCrst,
 	"dirs": (*Server).wordDirs,
 	"dump": (*Server).wordDump,
 	"envi": (*Server).wordEnvi,
-	"gtmk": func(s *Server, _ *conn, w *bytes.Buffer) { fmt.Fprint(w, s.stats.traceMask.Load()) },
+	"gtmk": func(s *Server, _ []byte, w *bytes.Buffer) { fmt.Fprint(w, s.stats.traceMask.Load()) },
 	"hash": (*Server).wordHash,
-	"isro": func(_ *Server, _ *conn, w *bytes.Buffer) { w.WriteString("rw") },
+	"isro": func(_ *Server, _ []byte, w *bytes.Buffer) { w.WriteString("rw") },
 	"mntr": (*Server).wordMntr,
-	"ruok": func(_ *Server, _ *conn, w *bytes.Buffer) { w.WriteString("imok") },
+	"ruok": func(_ *Server, _ []byte, w *bytes.Buffer) { w.WriteString("imok") },
 	"srst": (*Server).wordSrst,
-	"srvr": func(s *Server, _ *conn, w *bytes.Buffer) { s.writeSrvr(w, nil) },
-	"stat": func(s *Server, _ *conn, w *bytes.Buffer) { s.writeSrvr(w, s.writeClients) },
+	"srvr": func(s *Server, _ []byte, w *bytes.Buffer) { s.writeSrvr(w, nil) },
+	"stat": func(s *Server, _ []byte, w *bytes.Buffer) { s.writeSrvr(w, s.writeClients) },
 	"stmk": (*Server).wordStmk,
 	"wchc": (*Server).wordWchc,
 	"wchp": (*Server).wordWchp,
 	"wchs": (*Server).wordWchs,
 	// What a telnet client sends when it is interrupted.
-	"\xff\xf4\xff\xfd": func(*Server, *conn, *bytes.Buffer) {},
+	"\xff\xf4\xff\xfd": func(*Server, []byte, *bytes.Buffer) {},
 }
 
 // wordOf recognises a command in the first bytes of a connection.
-func (s *Server) wordOf(b []byte) (string, bool) {
+func wordOf(b []byte) (string, bool) {
 	if len(b) < wordBytes {
 		return "", false
 	}
@@ -62,21 +62,24 @@ func (s *Server) wordAllowed(w string) bool {
 	return w == "srvr" || w[0] == 0xff || slices.Contains(s.cfg.Words, "*") || slices.Contains(s.cfg.Words, w)
 }
 
-// answerWord writes a command's answer. The connection is closed after it.
-func (c *conn) answerWord(w string) {
+// wordArgBytes is how many bytes follow a word: stmk has a mask.
+func wordArgBytes(w string) int {
+	if w == "stmk" {
+		return 8
+	}
+	return 0
+}
+
+// answerWord returns a command's answer; arg is what follows it. It may take
+// a while: some words look at every connection, or ask the loop.
+func (s *Server) answerWord(w string, arg []byte) []byte {
 	var out bytes.Buffer
-	if c.s.wordAllowed(w) {
-		words[w](c.s, c, &out)
+	if s.wordAllowed(w) {
+		words[w](s, arg, &out)
 	} else {
 		fmt.Fprintf(&out, "%s is not executed because it is not in the whitelist.\n", w)
 	}
-	_ = c.nc.SetWriteDeadline(time.Now().Add(c.s.cfg.HandshakeTimeout))
-	_, _ = c.nc.Write(out.Bytes())
-	// Half-close first: closing with unread bytes would reset the connection
-	// and take the answer with it.
-	if half, ok := c.nc.(*net.TCPConn); ok {
-		_ = half.CloseWrite()
-	}
+	return out.Bytes()
 }
 
 // writeSrvr writes what srvr and stat have in common; clients, if any, goes
@@ -166,7 +169,7 @@ func (s *Server) writeConn(w *bytes.Buffer, c *conn) {
 	fmt.Fprintf(w, " %s[%x](queued=%d,recved=%d,sent=%d", c, interest, queued, st.Received.Load(), st.Sent.Load())
 }
 
-func (s *Server) wordCons(_ *conn, w *bytes.Buffer) {
+func (s *Server) wordCons(_ []byte, w *bytes.Buffer) {
 	for _, c := range s.connList() {
 		s.writeConn(w, c)
 		if sess := c.client.Session(); sess != nil {
@@ -188,20 +191,20 @@ func (s *Server) writeConnSession(w *bytes.Buffer, c *conn, sess *replica.Sessio
 		uint64(st.LastZxid.Load()), st.LastMillis.Load(), st.LastLatency.Load(), lowest, int64(avg), highest)
 }
 
-func (s *Server) wordCrst(_ *conn, w *bytes.Buffer) {
+func (s *Server) wordCrst(_ []byte, w *bytes.Buffer) {
 	for _, c := range s.connList() {
 		c.client.Stats.Reset()
 	}
 	w.WriteString("Connection stats reset.\n")
 }
 
-func (s *Server) wordSrst(_ *conn, w *bytes.Buffer) {
+func (s *Server) wordSrst(_ []byte, w *bytes.Buffer) {
 	s.rep.Stats.Reset()
 	s.stats.reset()
 	w.WriteString("Server stats reset.\n")
 }
 
-func (s *Server) wordDirs(_ *conn, w *bytes.Buffer) {
+func (s *Server) wordDirs(_ []byte, w *bytes.Buffer) {
 	fmt.Fprintf(w, "datadir_size: %d\nlogdir_size: %d\n", s.dataBytes(), s.logBytes())
 }
 
@@ -221,7 +224,7 @@ func dirBytes(dir string) (total int64) {
 	return total
 }
 
-func (s *Server) wordConf(_ *conn, w *bytes.Buffer) {
+func (s *Server) wordConf(_ []byte, w *bytes.Buffer) {
 	port := -1
 	if len(s.listeners) > 0 {
 		if a, ok := s.listeners[0].Addr().(*net.TCPAddr); ok {
@@ -250,7 +253,7 @@ func (s *Server) wordConf(_ *conn, w *bytes.Buffer) {
 	}
 }
 
-func (s *Server) wordEnvi(_ *conn, w *bytes.Buffer) {
+func (s *Server) wordEnvi(_ []byte, w *bytes.Buffer) {
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
 	host, _ := os.Hostname()
@@ -296,27 +299,22 @@ func osVersion() string {
 	return strings.TrimSpace(string(b))
 }
 
-func (s *Server) wordHash(_ *conn, w *bytes.Buffer) {
+func (s *Server) wordHash(_ []byte, w *bytes.Buffer) {
 	for _, d := range s.rep.Digests() {
 		fmt.Fprintf(w, "%x: %d\n", d.Zxid, d.Digest)
 	}
 }
 
 // wordStmk sets the trace mask from the eight bytes that follow the word.
-func (s *Server) wordStmk(c *conn, w *bytes.Buffer) {
-	const size = 8
-	if err := c.readAtLeast(wordBytes + size); err != nil {
-		fmt.Fprintf(w, "stmk needs %d bytes after it: %v\n", size, err)
-		return
-	}
-	s.stats.traceMask.Store(int64(binary.BigEndian.Uint64(c.buf[wordBytes:])))
+func (s *Server) wordStmk(arg []byte, w *bytes.Buffer) {
+	s.stats.traceMask.Store(int64(binary.BigEndian.Uint64(arg)))
 	fmt.Fprint(w, s.stats.traceMask.Load())
 }
 
 // javaDate is how java.util.Date prints itself.
 const javaDate = "Mon Jan 02 15:04:05 MST 2006"
 
-func (s *Server) wordDump(_ *conn, w *bytes.Buffer) {
+func (s *Server) wordDump(_ []byte, w *bytes.Buffer) {
 	var sets []replica.SessionSet
 	if !s.onLoop(func() { sets = s.rep.SessionSets() }) {
 		return
@@ -390,12 +388,12 @@ func sortedKeys[V any](m map[int64]V) []int64 {
 	return keys
 }
 
-func (s *Server) wordWchs(_ *conn, w *bytes.Buffer) {
+func (s *Server) wordWchs(_ []byte, w *bytes.Buffer) {
 	sum := s.rep.WatchSummary()
 	fmt.Fprintf(w, "%d connections watching %d paths\nTotal watches:%d\n", sum.Connections, sum.Paths, sum.Watches)
 }
 
-func (s *Server) wordWchc(_ *conn, w *bytes.Buffer) {
+func (s *Server) wordWchc(_ []byte, w *bytes.Buffer) {
 	s.rep.WatchesBySession(func(session int64, paths []string) {
 		fmt.Fprintf(w, "0x%x\n", session)
 		for _, p := range paths {
@@ -405,7 +403,7 @@ func (s *Server) wordWchc(_ *conn, w *bytes.Buffer) {
 	w.WriteString("\n")
 }
 
-func (s *Server) wordWchp(_ *conn, w *bytes.Buffer) {
+func (s *Server) wordWchp(_ []byte, w *bytes.Buffer) {
 	s.rep.WatchesByPath(func(path string, sessions []int64) {
 		fmt.Fprintf(w, "%s\n", path)
 		for _, id := range sessions {
