@@ -70,10 +70,9 @@ func (r *recorder) serve() {
 
 // conversation is what one connection must remember to name its replies.
 type conversation struct {
-	mu        sync.Mutex
-	client    string
-	owed      map[int32][]wire.Op // operations by xid, in order
-	connected bool
+	mu     sync.Mutex
+	client string
+	owed   map[int32][]wire.Op // operations by xid, in order
 }
 
 func (r *recorder) relay(client net.Conn) {

@@ -93,7 +93,7 @@ func ParseScript(name, text string) (*Script, error) {
 	}
 	for _, st := range s.Steps {
 		if len(st.Answers) > 1 && !st.Why {
-			return nil, fmt.Errorf("%s:%d: a tagged answer needs a why:", name, st.Line)
+			return nil, fmt.Errorf("%s:%d: a tagged answer needs a line that begins with why", name, st.Line)
 		}
 	}
 	return s, nil

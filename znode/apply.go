@@ -76,7 +76,7 @@ func (t *Tree) missing(h *TxnHeader, x *Txn) error {
 }
 
 func (m *missing) transaction(h *TxnHeader, x *Txn) {
-	switch x.Type {
+	switch x.Type { //nolint:exhaustive // the others touch no znode
 	case wire.OpCreate, wire.OpCreate2, wire.OpCreateContainer, wire.OpCreateTTL:
 		m.znode(x.Create.Path)
 	case wire.OpDelete, wire.OpDeleteContainer:
