@@ -234,7 +234,7 @@ func (c *Core) leaderPacket(m Message) {
 // Reply sends the answer to a Revalidate to the learner on connection conn, in order with everything else that it is
 // sent. ErrNotServing: the learner is gone.
 func (c *Core) Reply(conn ConnID, data []byte) error {
-	if c.leading == nil {
+	if c.leading == nil || c.leading.stage != established {
 		return ErrNotLeading
 	}
 	l := c.learnerOf(conn)

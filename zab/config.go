@@ -3,6 +3,7 @@ package zab
 import (
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 
 	"github.com/quorate/quorate/zab/quorum"
@@ -197,6 +198,9 @@ func (b Boot) errors() (errs []error) {
 			bad("run %s..%s does not follow %s", FormatZxid(r.First), FormatZxid(r.Last), FormatZxid(prev))
 		}
 		prev = r.Last
+	}
+	if b.CurrentEpoch < 0 || b.AcceptedEpoch >= math.MaxInt32 {
+		bad("epochs %d and %d are not between 0 and 2^31-2", b.AcceptedEpoch, b.CurrentEpoch)
 	}
 	if b.AcceptedEpoch < b.CurrentEpoch {
 		bad("acceptedEpoch %d is below currentEpoch %d", b.AcceptedEpoch, b.CurrentEpoch)

@@ -7,21 +7,33 @@ var breaks = []struct {
 	name   string
 	what   Break
 	within int64
+	tune   func(*rates)
 }{
-	{"AckBeforeSync", AckBeforeSync, 100},
-	{"LyingDisk", LyingDisk, 100},
-	{"CommitWithoutQuorum", CommitWithoutQuorum, 100},
-	{"EpochBeforeLog", EpochBeforeLog, 100000},
-	{"InstallInTwo", InstallInTwo, 100000},
-	{"NoSyncMark", NoSyncMark, 100000},
-	{"LoseOrder", LoseOrder, 100},
+	{"AckBeforeSync", AckBeforeSync, 20, asDrawn},
+	{"LyingDisk", LyingDisk, 20, asDrawn},
+	{"CommitWithoutQuorum", CommitWithoutQuorum, 20, asDrawn},
+	{"EpochBeforeLog", EpochBeforeLog, 1000, asDrawn},
+	{"InstallInTwo", InstallInTwo, 5000, restless},
+	{"NoSyncMark", NoSyncMark, 200, asDrawn},
+	{"LoseOrder", LoseOrder, 20, asDrawn},
+}
+
+func asDrawn(*rates) {}
+
+// restless makes servers restart with old trees and logs that part ways: the state in which a leader that is not
+// established sends a snapshot that is behind what its follower has acknowledged.
+func restless(r *rates) {
+	r.crash, r.purge, r.cut, r.part, r.heal = 0.05, 0, 0.05, 0.02, 0.2
 }
 
 func TestMistakesAreFound(t *testing.T) {
 	for _, b := range breaks {
+		if testing.Short() && b.within > 1000 {
+			continue
+		}
 		t.Run(b.name, func(t *testing.T) {
 			for seed := int64(1); seed <= b.within; seed++ {
-				if r := Simulate(seed, b.what, nil); len(r.Faults) > 0 {
+				if r := simulate(seed, b.what, nil, b.tune); len(r.Faults) > 0 {
 					t.Logf("found by seed %d: %.300s", seed, r.Faults[0])
 					return
 				}
