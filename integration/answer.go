@@ -94,14 +94,14 @@ func shown(b []byte) string {
 	case len(b) > 64 && len(bytes.Trim(b, "x")) == 0:
 		return fmt.Sprintf("fill:%d", len(b))
 	default:
-		return strconv.Quote(string(b))
+		return strconv.QuoteToASCII(string(b))
 	}
 }
 
 func shownStrings(list []string) string {
 	slices.Sort(list)
 	for i := range list {
-		list[i] = strconv.Quote(list[i])
+		list[i] = strconv.QuoteToASCII(list[i])
 	}
 	return "[" + strings.Join(list, " ") + "]"
 }
@@ -117,7 +117,11 @@ func shownACLs(r *wire.Reader) string {
 	}
 	var out []string
 	for _, e := range list {
-		out = append(out, fmt.Sprintf("%s:%s:%s", e.Scheme, e.ID, shownPerms(e.Perms)))
+		entry := fmt.Sprintf("%s:%s:%s", e.Scheme, e.ID, shownPerms(e.Perms))
+		if quoted := strconv.QuoteToASCII(entry); quoted != `"`+entry+`"` {
+			entry = quoted
+		}
+		out = append(out, entry)
 	}
 	return "[" + strings.Join(out, ",") + "]"
 }

@@ -171,3 +171,14 @@ func file(patterns ...string) (string, error) {
 	}
 	return "", fmt.Errorf("none of %s exists", strings.Join(patterns, ", "))
 }
+
+// patientRetry repeats try until it succeeds, pausing a moment between the
+// attempts, and returns its last error when it never does.
+func patientRetry(try func() error) error {
+	for end := time.Now().Add(patience); ; time.Sleep(5 * time.Millisecond) {
+		err := try()
+		if err == nil || time.Now().After(end) {
+			return err
+		}
+	}
+}

@@ -1,0 +1,332 @@
+package integration
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"net"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/quorate/quorate/wire"
+)
+
+// mustConnect makes a session that ends with the test.
+func mustConnect(t testing.TB, addr string, o ConnectOptions) *Session {
+	t.Helper()
+	s, err := Connect(addr, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.Drop)
+	return s
+}
+
+// TestConnectionLimits: maxClientCnxns counts per address, maxCnxns all.
+func TestConnectionLimits(t *testing.T) {
+	eachFlavor(t, func(t *testing.T, f Flavor) {
+		for _, key := range []string{"maxClientCnxns", "maxCnxns"} {
+			t.Run(key, func(t *testing.T) {
+				s := newServer(t, f, Options{key: "2"})
+				awaitConnections(t, s, 1) // the test's own word: earlier connections are gone
+				a, b := mustConnect(t, s.Addr, ConnectOptions{}), mustConnect(t, s.Addr, ConnectOptions{})
+				c, err := Dial(s.Addr)
+				if err == nil {
+					defer c.Close()
+					_, err = Handshake(c, ConnectOptions{})
+				}
+				if !closed(err) {
+					t.Fatalf("a third connection: %v", err)
+				}
+				for _, live := range []*Session{a, b} {
+					if _, _, err := live.Ping(); err != nil {
+						t.Error(err)
+					}
+				}
+				// One that leaves makes room.
+				if err := a.Close(); err != nil {
+					t.Fatal(err)
+				}
+				retry(t, "a connection in the place of a closed one", func() error {
+					s, err := Connect(s.Addr, ConnectOptions{})
+					if err == nil {
+						err = s.Close()
+					}
+					return err
+				})
+			})
+		}
+	})
+}
+
+// awaitConnections waits until the server counts no more than n connections.
+func awaitConnections(t *testing.T, s *Server, n int) {
+	t.Helper()
+	retry(t, fmt.Sprintf("only %d connections", n), func() error {
+		answer, err := FourLetterWord(s.Addr, "srvr")
+		if err != nil {
+			return err
+		}
+		_, rest, _ := strings.Cut(answer, "Connections: ")
+		count, _, _ := strings.Cut(rest, "\n")
+		if got, err := strconv.Atoi(count); err != nil || got > n {
+			return fmt.Errorf("%s connections: %w", count, err)
+		}
+		return nil
+	})
+}
+
+// TestSessionlessSockets: who connects and says nothing is sent away.
+func TestSessionlessSockets(t *testing.T) {
+	eachFlavor(t, func(t *testing.T, f Flavor) {
+		s := newServer(t, f, Options{"nio.sessionlessCnxnTimeout": "1000"})
+		live := mustConnect(t, s.Addr, ConnectOptions{})
+		silent, err := Dial(s.Addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer silent.Close()
+		half, err := Dial(s.Addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer half.Close()
+		if _, err := half.Write([]byte{0, 0, 0, 44, 0}); err != nil {
+			t.Fatal(err)
+		}
+		for _, c := range []*Conn{silent, half} {
+			if b, err := c.ReadFrame(); !closed(err) {
+				t.Errorf("got %x, %v", b, err)
+			}
+		}
+		if _, _, err := live.Ping(); err != nil {
+			t.Errorf("one with a session: %v", err)
+		}
+	})
+}
+
+// TestRaisedPacketLimit: jute.maxbuffer is the bound of requests.
+func TestRaisedPacketLimit(t *testing.T) {
+	eachFlavor(t, func(t *testing.T, f Flavor) {
+		s := newServer(t, f, Options{"jute.maxbuffer": "4194304"})
+		c := mustConnect(t, s.Addr, ConnectOptions{})
+		big := bytes.Repeat([]byte("0123456789abcdef"), 2<<20/16)
+		if _, err := c.Create("/big", big, 0); err != nil {
+			t.Fatal(err)
+		}
+		got, st, err := c.Get("/big", false)
+		if err != nil || !bytes.Equal(got, big) || int(st.DataLength) != len(big) {
+			t.Fatalf("%d bytes, %+v, %v", len(got), st, err)
+		}
+		if _, _, err := c.Ping(); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
+// TestSessionIDs: the top byte of a standalone server's ids is 1, and ids
+// increase.
+func TestSessionIDs(t *testing.T) {
+	eachFlavor(t, func(t *testing.T, f Flavor) {
+		s := pool.borrow(t, f, nil)
+		last := int64(0)
+		for range 5 {
+			c := mustConnect(t, s.Addr, ConnectOptions{})
+			if c.ID>>56 != 1 || c.ID <= last {
+				t.Errorf("id %#x after %#x", c.ID, last)
+			}
+			last = c.ID
+			if !bytes.Equal(c.Passwd, sessionPasswd(c.ID)) {
+				t.Errorf("session %#x has the password %x, want %x", c.ID, c.Passwd, sessionPasswd(c.ID))
+			}
+			if err := c.Close(); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+}
+
+// sessionPasswd is what client-protocol.md says about passwords: 16 bytes of
+// Java's Random, seeded with the id.
+func sessionPasswd(id int64) []byte {
+	const a, c, mask = 0x5DEECE66D, 0xB, 1<<48 - 1
+	seed := (uint64(id) ^ 0xB3415C00 ^ a) & mask
+	var out []byte
+	for range 4 {
+		seed = (seed*a + c) & mask
+		v := uint32(seed >> 16)
+		out = append(out, byte(v), byte(v>>8), byte(v>>16), byte(v>>24))
+	}
+	return out
+}
+
+// TestClientPortAddress: a server bound to ::1 is found there alone.
+func TestClientPortAddress(t *testing.T) {
+	if l, err := net.Listen("tcp", "[::1]:0"); err != nil {
+		t.Skipf("no IPv6 loopback: %v", err)
+	} else {
+		l.Close()
+	}
+	eachFlavor(t, func(t *testing.T, f Flavor) {
+		s := newServer(t, f, Options{"clientPortAddress": "::1"})
+		mustConnect(t, s.Addr, ConnectOptions{})
+		_, port, err := net.SplitHostPort(s.Addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if c, err := Dial("127.0.0.1:" + port); err == nil {
+			c.Close()
+			t.Error("127.0.0.1 is served too")
+		}
+		c := mustConnect(t, s.Addr, ConnectOptions{})
+		rep, err := c.do(wire.OpWhoAmI, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := wire.NewReader(rep.Body)
+		if got := shownIDs(&r); got != `["ip:0:0:0:0:0:0:0:1"]` {
+			t.Errorf("whoAmI says %s", got)
+		}
+	})
+}
+
+// TestSessionsSurviveRestart: sessions, ephemerals and Stats are there after a
+// clean stop, and a session that nobody takes up again expires.
+func TestSessionsSurviveRestart(t *testing.T) {
+	eachFlavor(t, func(t *testing.T, f Flavor) {
+		s := newServer(t, f, nil)
+		live := mustConnect(t, s.Addr, ConnectOptions{TimeoutMs: 10000})
+		dead := mustConnect(t, s.Addr, ConnectOptions{TimeoutMs: 4000})
+		for _, step := range []func() (string, error){
+			func() (string, error) { return live.Create("/live", []byte("x"), wire.FlagEphemeral) },
+			func() (string, error) { return dead.Create("/dead", nil, wire.FlagEphemeral) },
+			func() (string, error) { return live.Create("/kept", []byte("y"), 0) },
+		} {
+			if _, err := step(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		before, err := live.Exists("/kept", false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.Terminate()
+		if err := s.Start(); err != nil {
+			t.Fatal(err)
+		}
+		again := mustConnect(t, s.Addr, ConnectOptions{SessionID: live.ID, Passwd: live.Passwd, TimeoutMs: 10000})
+		if st, err := again.Exists("/live", false); err != nil || st.EphemeralOwner != live.ID {
+			t.Errorf("/live: %+v %v", st, err)
+		}
+		if after, err := again.Exists("/kept", false); err != nil || after != before {
+			t.Errorf("/kept was %+v, is %+v, %v", before, after, err)
+		}
+		switch _, err := again.Exists("/dead", true); {
+		case err == nil: // its end is announced
+			if rep, err := again.Next(); err != nil || !rep.IsEvent() {
+				t.Fatalf("instead of the end of /dead: %+v %v", rep, err)
+			}
+		case !errors.Is(err, wire.ErrNoNode):
+			t.Fatal(err)
+		}
+		expired, err := Connect(s.Addr, ConnectOptions{SessionID: dead.ID, Passwd: dead.Passwd})
+		if !errors.Is(err, ErrSessionInvalid) {
+			t.Errorf("the dead session: %+v %v", expired, err)
+		}
+	})
+}
+
+// TestPipelinedThousand sends a thousand mixed requests in one go.
+func TestPipelinedThousand(t *testing.T) {
+	eachFlavor(t, func(t *testing.T, f Flavor) {
+		s := pool.borrow(t, f, nil)
+		c := mustConnect(t, s.Addr, ConnectOptions{})
+		if _, err := c.Create("/thousand", nil, 0); err != nil {
+			t.Fatal(err)
+		}
+		defer c.DeleteTree("/thousand")
+		var all []byte
+		var xids []int32
+		for i := range 1000 {
+			op, body := wire.OpGetData, wire.PathWatch{Path: []byte("/thousand")}.Append(nil)
+			if i%3 == 0 {
+				req := wire.SetDataRequest{Path: []byte("/thousand"), Data: fmt.Append(nil, i), Version: -1}
+				op, body = wire.OpSetData, req.Append(nil)
+			}
+			xid := int32(i % 7 * (i%2*2 - 1))
+			xids = append(xids, xid)
+			var mark int
+			all, mark = wire.BeginFrame(all)
+			all = append(wire.RequestHeader{Xid: xid, Op: op}.Append(all), body...)
+			all = wire.EndFrame(all, mark)
+		}
+		if _, err := c.Write(all); err != nil {
+			t.Fatal(err)
+		}
+		checkThousand(t, c, xids)
+	})
+}
+
+// checkThousand: every answer in its place, and reads see the write before.
+func checkThousand(t *testing.T, c *Session, xids []int32) {
+	for i, xid := range xids {
+		rep, err := c.Next()
+		if err != nil {
+			t.Fatalf("answer %d: %v", i, err)
+		}
+		if rep.Xid != xid || rep.Err != wire.OK {
+			t.Fatalf("answer %d has xid %d, err %d, want xid %d", i, rep.Xid, rep.Err, xid)
+		}
+		if i%3 == 0 {
+			continue
+		}
+		r := wire.NewReader(rep.Body)
+		if got, want := string(r.Buffer()), fmt.Sprint(i/3*3); got != want {
+			t.Fatalf("answer %d reads %q, want %q", i, got, want)
+		}
+	}
+}
+
+// retry repeats what another process makes true until it is, with a pause that
+// only spares the processor.
+func retry(t testing.TB, what string, try func() error) {
+	t.Helper()
+	if err := patientRetry(try); err != nil {
+		t.Fatalf("%s: %v", what, err)
+	}
+}
+
+// TestEphemeralsOfManySessions: a hundred sessions end at once, each takes its
+// own nodes along.
+func TestEphemeralsOfManySessions(t *testing.T) {
+	eachFlavor(t, func(t *testing.T, f Flavor) {
+		s := pool.borrow(t, f, nil)
+		c := mustConnect(t, s.Addr, ConnectOptions{})
+		if _, err := c.Create("/many", nil, 0); err != nil {
+			t.Fatal(err)
+		}
+		defer c.DeleteTree("/many")
+		var all []*Session
+		for i := range 100 {
+			o := mustConnect(t, s.Addr, ConnectOptions{})
+			all = append(all, o)
+			if _, err := o.Create(fmt.Sprintf("/many/%03d", i), nil, wire.FlagEphemeral); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for i, o := range all {
+			if i%2 == 0 {
+				if err := o.Close(); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		names, err := c.Children("/many")
+		slices.Sort(names)
+		if err != nil || len(names) != 50 || names[0] != "001" || names[49] != "099" {
+			t.Errorf("%v %q", err, names)
+		}
+	})
+}
