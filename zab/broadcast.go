@@ -123,12 +123,13 @@ func (c *Core) tryCommit() {
 	if c.log.last <= c.log.applied {
 		return
 	}
-	points := []int64{c.synced}
+	points := append(ld.points[:0], c.synced)
 	for _, l := range ld.learners {
 		if l.live && !l.observer && l.acked > c.log.applied {
 			points = append(points, l.acked)
 		}
 	}
+	ld.points = points
 	slices.Sort(points)
 	for _, z := range slices.Backward(points) {
 		if z > c.log.applied && Epoch(z) == ld.epoch && c.ackedBy(z) {
@@ -168,9 +169,13 @@ func (c *Core) commitTo(z int64) {
 // trimLeader lets memory go that no learner needs, and learners that would need too much of it.
 func (c *Core) trimLeader() {
 	ld := c.leading
+	if !slices.ContainsFunc(ld.learners, (*learner).joining) {
+		c.log.forget(c.cfg.WindowTxns, math.MaxInt64)
+		return
+	}
 	keepFrom := int64(math.MaxInt64)
 	for _, l := range slices.Clone(ld.learners) {
-		if !l.synced || l.live {
+		if !l.joining() {
 			continue
 		}
 		if len(after(c.log.mem, l.committed)) > c.cfg.WindowTxns+c.cfg.HeldTxnsMax {

@@ -19,6 +19,7 @@ type leading struct {
 	next      int64 // zxid of the next proposal
 	leaving   int64 // tick at which a hand-over ends anyway; 0: none
 	confirm   confirmation
+	points    []int64 // scratch of tryCommit
 }
 
 // stage is the leader's place before its epoch is established.
@@ -59,6 +60,9 @@ type learner struct {
 	pongs     int64 // answered
 	mark      int64 // pongs needed for the confirmation round under way
 }
+
+// joining reports whether l is between NEWLEADER and UPTODATE: it will need what was proposed since.
+func (l *learner) joining() bool { return l.synced && !l.live }
 
 // startLeading begins discovery as the elected leader.
 func (c *Core) startLeading() {
