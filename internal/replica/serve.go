@@ -278,15 +278,16 @@ func (q *query) getAllChildrenNumber() wire.Code {
 	if q.rd.Err() != nil {
 		return wire.ErrMarshalling
 	}
+	counted := q.c.counted
+	q.c.counted = countResult{} // whatever comes now: it is not another request's
 	if code := q.find(path, wire.PermRead); code != wire.OK || q.need.kind != needNothing {
 		return code
 	}
-	if !q.c.counted.valid {
+	if !counted.valid {
 		q.need = demand{kind: needCount, path: path}
 		return wire.OK
 	}
-	q.c.out = wire.AppendInt(q.c.out, int32(q.c.counted.n))
-	q.c.counted = countResult{}
+	q.c.out = wire.AppendInt(q.c.out, int32(counted.n))
 	return wire.OK
 }
 
