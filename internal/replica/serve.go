@@ -59,6 +59,8 @@ type query struct {
 	need demand
 	node znode.Node
 	mark int // where in the output the answer's frame begins
+	// keepBody says that something follows the header although it is an error.
+	keepBody bool
 }
 
 // serve answers one request that changes nothing, or says what it needs first;
@@ -82,7 +84,9 @@ func (c *Client) serve(xid int32, op wire.Op, ids []wire.ID, body []byte) demand
 		return q.need
 	}
 	if code != wire.OK {
-		c.out = c.out[:start]
+		if !q.keepBody {
+			c.out = c.out[:start]
+		}
 		wire.PutInt(c.out, start-4, int32(code))
 	}
 	c.out = wire.EndFrame(c.out, q.mark)
@@ -311,46 +315,100 @@ func (q *query) sasl() wire.Code {
 }
 
 // multiRead answers a list of getData and getChildren. Watch flags in it are
-// ignored.
+// ignored. A list that can be read but not served is refused with an empty list
+// of results behind the header, as in ZooKeeper.
 func (q *query) multiRead() wire.Code {
+	kind, ok := multiKindOf(q.rd)
+	if !ok {
+		return wire.ErrMarshalling
+	}
 	start := len(q.c.out)
-	for {
+	for kind != multiWrites {
 		var h wire.MultiHeader
 		h.Decode(&q.rd)
-		if q.rd.Err() != nil {
-			return q.multiReadFailed(start)
-		}
 		if h.Done {
 			q.c.out = wire.MultiEnd.Append(q.c.out)
 			return wire.OK
 		}
-		mark := len(q.c.out)
-		q.c.out = wire.MultiHeader{Op: h.Op}.Append(q.c.out)
-		var code wire.Code
-		switch h.Op {
-		case wire.OpGetData:
-			code = q.getData(false)
-		case wire.OpGetChildren:
-			code = q.getChildren(h.Op, false)
-		default:
-			return q.multiReadFailed(start)
-		}
+		code := q.multiReadOne(h.Op)
 		if q.need.kind != needNothing {
 			return wire.OK
 		}
-		if q.rd.Err() != nil {
-			return q.multiReadFailed(start)
+		if code == wire.ErrMarshalling {
+			break
 		}
-		if code != wire.OK {
-			q.c.out = wire.MultiHeader{Op: wire.OpError, Err: code}.Append(q.c.out[:mark])
-			q.c.out = wire.AppendInt(q.c.out, int32(code))
+	}
+	q.c.out = wire.MultiEnd.Append(q.c.out[:start])
+	q.keepBody = true
+	return wire.ErrMarshalling
+}
+
+// multiReadOne appends the result of one operation.
+func (q *query) multiReadOne(op wire.Op) (code wire.Code) {
+	mark := len(q.c.out)
+	q.c.out = wire.MultiHeader{Op: op}.Append(q.c.out)
+	if op == wire.OpGetData {
+		code = q.getData(false)
+	} else {
+		code = q.getChildren(op, false)
+	}
+	if code != wire.OK {
+		q.c.out = wire.MultiHeader{Op: wire.OpError, Err: code}.Append(q.c.out[:mark])
+		q.c.out = wire.AppendInt(q.c.out, int32(code))
+	}
+	return code
+}
+
+// multiKind is what the operations of a list have in common.
+type multiKind uint8
+
+const (
+	multiEmpty multiKind = iota
+	multiReads
+	multiWrites
+)
+
+// multiKindOf reads a list through. It is false when a record cannot be read,
+// or when the operations are not of one kind (MultiOperationRecord).
+func multiKindOf(rd wire.Reader) (kind multiKind, ok bool) {
+	for {
+		var h wire.MultiHeader
+		h.Decode(&rd)
+		if rd.Err() != nil {
+			return kind, false
 		}
+		if h.Done {
+			return kind, true
+		}
+		k := skipMultiOp(&rd, h.Op)
+		if k == multiEmpty || kind != multiEmpty && k != kind || rd.Err() != nil {
+			return kind, false
+		}
+		kind = k
 	}
 }
 
-func (q *query) multiReadFailed(start int) wire.Code {
-	q.c.out = q.c.out[:start]
-	return wire.ErrMarshalling
+// skipMultiOp reads one operation's record over; multiEmpty is its kind when it
+// may not be in a list.
+func skipMultiOp(rd *wire.Reader, op wire.Op) multiKind {
+	switch op { //nolint:exhaustive // all others may not be in a list
+	case wire.OpGetData, wire.OpGetChildren:
+		var p wire.PathWatch
+		p.Decode(rd)
+		return multiReads
+	case wire.OpCreate, wire.OpCreate2, wire.OpCreateContainer, wire.OpCreateTTL:
+		var c wire.CreateRequest
+		c.Decode(rd, op)
+	case wire.OpDelete, wire.OpCheck:
+		var p wire.PathVersion
+		p.Decode(rd)
+	case wire.OpSetData:
+		var d wire.SetDataRequest
+		d.Decode(rd)
+	default:
+		return multiEmpty
+	}
+	return multiWrites
 }
 
 func (q *query) addWatch() wire.Code {
@@ -489,10 +547,10 @@ const (
 	recursiveWatch
 )
 
+// addWatch registers a watch under the path as it was given. "", under which
+// reads find the root, is no alias here: such a watch never fires, as in
+// ZooKeeper.
 func (r *Replica) addWatch(kind watchKind, path []byte, w watch.Watcher) {
-	if len(path) == 0 {
-		path = rootPath // "" is an alias of the root for reads
-	}
 	r.watchMu.Lock()
 	defer r.watchMu.Unlock()
 	switch kind {
@@ -504,5 +562,3 @@ func (r *Replica) addWatch(kind watchKind, path []byte, w watch.Watcher) {
 		r.watches.AddPersistent(path, w, kind == recursiveWatch)
 	}
 }
-
-var rootPath = []byte("/")

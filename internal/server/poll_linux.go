@@ -567,6 +567,7 @@ func (c *polled) Flush() {
 		case writerNone:
 			if c.writer.CompareAndSwap(writerNone, writerBusy) {
 				c.writeOut()
+				c.unpause()
 				return
 			}
 		case writerBusy:
@@ -650,6 +651,13 @@ func (c *polled) writable() {
 	c.rest = nil
 	c.setInterest(syscall.EPOLLOUT, false)
 	c.writeOut()
+	c.unpause()
+}
+
+// unpause goes on with a client that was held up by its own output. Whoever
+// has written some calls it: it may have been somebody else than the poller
+// who filled the output.
+func (c *polled) unpause() {
 	if c.client.Unpause() {
 		c.Resume()
 	}
