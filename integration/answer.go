@@ -78,7 +78,7 @@ func (n *names) stat(r *wire.Reader) string {
 	s.Decode(r)
 	if s.Czxid == 0 && !n.fresh {
 		// What was done to a system node before the script is none of its business.
-		return fmt.Sprintf("{system m=%s p=%s len=%d n=%d}", n.zxid(s.Mzxid), n.zxid(s.Pzxid), s.DataLength, s.NumChildren)
+		return fmt.Sprintf("{system m=%s p=%s len=%d n=%d}", n.zxid(max(s.Mzxid, 1)), n.zxid(max(s.Pzxid, 1)), s.DataLength, s.NumChildren)
 	}
 	return fmt.Sprintf("{c=%s m=%s p=%s v=%d cv=%d av=%d owner=%s len=%d n=%d%s%s}",
 		n.zxid(s.Czxid), n.zxid(s.Mzxid), n.zxid(s.Pzxid), s.Version, s.Cversion, s.Aversion,

@@ -330,3 +330,39 @@ func TestEphemeralsOfManySessions(t *testing.T) {
 		}
 	})
 }
+
+// TestLargeAnswers: answers of the largest size, read late or at once, one by
+// one or pipelined, do not stop a connection.
+func TestLargeAnswers(t *testing.T) {
+	eachFlavor(t, func(t *testing.T, f Flavor) {
+		s := pool.borrow(t, f, nil)
+		c := mustConnect(t, s.Addr, ConnectOptions{})
+		big := bytes.Repeat([]byte("x"), 1048000)
+		if _, err := c.Create("/large", big, 0); err != nil {
+			t.Fatal(err)
+		}
+		defer c.DeleteTree("/large")
+		for i := range 20 {
+			if data, _, err := c.Get("/large", false); err != nil || len(data) != len(big) {
+				t.Fatalf("read %d: %d bytes, %v", i, len(data), err)
+			}
+			if _, _, err := c.Ping(); err != nil {
+				t.Fatalf("ping after read %d: %v", i, err)
+			}
+		}
+		body := wire.PathWatch{Path: []byte("/large")}.Append(nil)
+		for range 20 {
+			if _, err := c.Send(wire.OpGetData, body); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for i := range 20 {
+			if rep, err := c.Next(); err != nil || len(rep.Body) < len(big) {
+				t.Fatalf("pipelined read %d: %d bytes, %v", i, len(rep.Body), err)
+			}
+		}
+		if _, err := c.Set("/large", big, -1); err != nil {
+			t.Fatal(err)
+		}
+	})
+}

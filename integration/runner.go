@@ -46,7 +46,7 @@ func newRunner(addr string, fresh bool) (*runner, error) {
 		if err := housekeeper.authenticate(superAuth); err != nil {
 			return nil, err
 		}
-		if err := housekeeper.DeleteTree("/"); err != nil {
+		if err := housekeeper.emptyTree(); err != nil {
 			return nil, fmt.Errorf("empty the tree: %w", err)
 		}
 	}
@@ -73,6 +73,24 @@ const superAuth = "super:quorate"
 
 // superDigest is what DigestAuthenticationProvider.superDigest holds for it.
 const superDigest = "super:0W1tHM9yEkwvSVTUC3r/sHEfG0c="
+
+// emptyTree deletes all that can be deleted and gives the other nodes back the
+// data and the ACL they were born with.
+func (s *Session) emptyTree() error {
+	if err := s.DeleteTree("/"); err != nil {
+		return err
+	}
+	for _, p := range []string{"/", "/zookeeper", "/zookeeper/quota"} {
+		body := append(wire.AppendString(nil, p), wire.OpenACL...)
+		if _, err := s.do(wire.OpSetACL, wire.AppendInt(body, -1)); err != nil {
+			return err
+		}
+		if _, err := s.Set(p, []byte{}, -1); err != nil {
+			return err
+		}
+	}
+	return nil
+}
 
 func (s *Session) authenticate(digest string) error {
 	body := wire.AppendBuffer(wire.AppendString(be32(0), "digest"), []byte(digest))
