@@ -285,12 +285,16 @@ func (d *disk) write(b *txnlog.Batch) error {
 	return err
 }
 
+// checkpointRetry is how long a failed checkpoint is left alone.
+const checkpointRetry = 10 * time.Second
+
 // checkpointer decides when the tree is written to rest and sees it through.
 type checkpointer struct {
 	txns, bytes int64 // applied since the last checkpoint began
 	dueTxns     int64
 	running     bool
 	current     *znode.Checkpoint
+	retryAt     time.Time // after a failure; zero otherwise
 	done        chan error
 	flushing    bool // as soon as possible, whatever the counts say
 }
@@ -335,14 +339,11 @@ func (k *checkpointer) step(l *loop) error {
 		select {
 		case err := <-k.done:
 			k.finish(s, err)
-			if err != nil {
-				return fmt.Errorf("checkpoint: %w", err)
-			}
 		default:
 		}
 	}
 	k.evict(s)
-	if k.running || !k.due(s) {
+	if k.running || !k.due(s) || time.Now().Before(k.retryAt) {
 		return nil
 	}
 	k.start(s)
@@ -391,6 +392,9 @@ func (k *checkpointer) finish(s *Server, err error) {
 	s.tree.Unlock()
 	k.running, k.current = false, nil
 	if err != nil {
+		// The log has everything: a full disk may have room again by then.
+		s.log.Error("checkpoint", zap.Error(err), zap.Duration("next try in", checkpointRetry))
+		k.retryAt, k.flushing = time.Now().Add(checkpointRetry), true
 		return
 	}
 	s.loop.signal() // what was throttled may go on
