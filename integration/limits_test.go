@@ -337,7 +337,7 @@ func TestLargeAnswers(t *testing.T) {
 	eachFlavor(t, func(t *testing.T, f Flavor) {
 		s := pool.borrow(t, f, nil)
 		c := mustConnect(t, s.Addr, ConnectOptions{})
-		big := bytes.Repeat([]byte("x"), 1048000)
+		big := bytes.Repeat([]byte("x"), 1048526-len("large")+len("a"))
 		if _, err := c.Create("/large", big, 0); err != nil {
 			t.Fatal(err)
 		}
