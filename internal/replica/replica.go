@@ -49,6 +49,10 @@ type Options struct {
 	// WatchesOptimized says that addWatch is refused, as with ZooKeeper's
 	// WatchManagerOptimized.
 	WatchesOptimized bool
+	// Crowded is called when what was read from the tree at rest has brought
+	// the tree over its memory budget: the loop is to evict. Any goroutine may
+	// call it, without locks; it must not block. nil is nobody.
+	Crowded func()
 }
 
 func (o *Options) fillDefaults() {

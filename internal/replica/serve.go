@@ -28,6 +28,20 @@ const (
 
 // satisfy brings what was asked for into memory. No lock is held.
 func (r *Replica) satisfy(c *Client, d demand) error {
+	err := r.load(c, d)
+	if r.opt.Crowded == nil {
+		return err
+	}
+	r.tree.RLock()
+	over := r.tree.OverBudget()
+	r.tree.RUnlock()
+	if over {
+		r.opt.Crowded()
+	}
+	return err
+}
+
+func (r *Replica) load(c *Client, d demand) error {
 	switch d.kind {
 	case needNode:
 		return r.tree.LoadMissing(&znode.NotResidentError{Path: d.path, More: d.more})

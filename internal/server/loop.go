@@ -321,10 +321,11 @@ func (k *checkpointer) due(s *Server) bool {
 }
 
 // throttled says that the tree has outgrown its budget by changes that are not
-// at rest yet, so that no more are taken until a checkpoint is through.
+// at rest yet, so that no more are taken until a checkpoint is through: one that
+// is being written, or one that failed and is to be tried again.
 func (k *checkpointer) throttled(s *Server) bool {
 	b := s.cfg.TreeBytes
-	if !k.running || b <= 0 {
+	if b <= 0 || !k.running && k.retryAt.IsZero() {
 		return false
 	}
 	s.tree.RLock()
@@ -390,7 +391,7 @@ func (k *checkpointer) finish(s *Server, err error) {
 	s.tree.Lock()
 	s.tree.EndCheckpoint(k.current, err)
 	s.tree.Unlock()
-	k.running, k.current = false, nil
+	k.running, k.current, k.retryAt = false, nil, time.Time{}
 	if err != nil {
 		// The log has everything: a full disk may have room again by then.
 		s.log.Error("checkpoint", zap.Error(err), zap.Duration("next try in", checkpointRetry))

@@ -110,6 +110,7 @@ func (s *Server) replicaOptions() replica.Options {
 		ReapMillis:        c.ReapInterval.Milliseconds(),
 		ReapPerCheck:      reapPerCheck(c),
 		NeverUsedMillis:   c.NeverUsed.Milliseconds(),
+		Crowded:           s.loop.signal,
 	}
 }
 
