@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"strings"
 	"testing"
 	"time"
 
@@ -101,18 +100,6 @@ func (r *running) word(w string) string {
 		r.t.Fatal(err)
 	}
 	return string(b)
-}
-
-// metric returns the value of one line of mntr.
-func (r *running) metric(name string) string {
-	r.t.Helper()
-	for _, l := range strings.Split(r.word("mntr"), "\n") {
-		if v, ok := strings.CutPrefix(l, "zk_"+name+"\t"); ok {
-			return v
-		}
-	}
-	r.t.Fatalf("mntr has no %s", name)
-	return ""
 }
 
 // rawClient is a connection that speaks frames.

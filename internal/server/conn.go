@@ -24,12 +24,17 @@ type conn struct {
 // String names the connection as ZooKeeper's words do.
 func (c *conn) String() string { return fmt.Sprintf("/%s", c.remote) }
 
-// admit registers a new connection, unless a limit is reached: then it is to
-// be closed at once, as ZooKeeper does.
+// admit registers a new connection, unless a limit is reached or the server is
+// stopping: then it is to be closed at once, as ZooKeeper does.
 func (s *Server) admit(c *conn, remote netip.AddrPort, sink replica.Sink, end func()) bool {
 	ip := remote.Addr()
 	s.connMu.Lock()
 	defer s.connMu.Unlock()
+	select {
+	case <-s.stopping: // closeConns may have been here already
+		return false
+	default:
+	}
 	perIP, all := s.cfg.ConnsPerIP, s.cfg.ConnsMax
 	if (perIP > 0 && s.perIP[ip] >= perIP) || (all > 0 && len(s.conns) >= all) {
 		s.stats.rejected.Add(1)

@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -171,8 +172,11 @@ func copyData(r *running, dir string) string {
 func listing(t *testing.T, dir string) string {
 	var out strings.Builder
 	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() {
+		if errors.Is(err, fs.ErrNotExist) || err == nil && d.IsDir() {
 			return nil // it went while we looked
+		}
+		if err != nil {
+			return err
 		}
 		if info, err := d.Info(); err == nil {
 			fmt.Fprintln(&out, path, info.Size(), info.ModTime())
@@ -310,4 +314,14 @@ func TestLogDirOfItsOwn(t *testing.T) {
 	}
 	r.stop()
 	start(t, cfg).client().wantData("/a", "x")
+}
+
+// TestNoConnectionAfterTheStop: one that was on its way while the others were
+// closed would hold up the end for as long as it says nothing.
+func TestNoConnectionAfterTheStop(t *testing.T) {
+	r := start(t, testConfig(t.TempDir()))
+	r.stop()
+	if r.s.admit(&conn{}, netip.MustParseAddrPort("127.0.0.1:1"), nil, func() {}) {
+		t.Error("a server that has stopped admits a connection")
+	}
 }
