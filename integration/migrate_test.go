@@ -273,9 +273,6 @@ func TestPingsKeepASession(t *testing.T) {
 // TestQuotaMetrics: mntr tells limits and usage by the first name of a path.
 func TestQuotaMetrics(t *testing.T) {
 	eachFlavor(t, func(t *testing.T, f Flavor) {
-		if f == ZooKeeper38 {
-			t.Skip("3.8 has other keys")
-		}
 		s := newServer(t, f, nil)
 		c := mustConnect(t, s.Addr, ConnectOptions{})
 		for path, data := range map[string]string{
@@ -296,8 +293,8 @@ func TestQuotaMetrics(t *testing.T) {
 		}
 		got := map[string]string{}
 		for k, v := range monitor(t, s) {
-			if strings.HasPrefix(k, "zk_quota_") && strings.HasSuffix(k, "_app") {
-				got[strings.TrimSuffix(strings.TrimPrefix(k, "zk_quota_"), "_per_namespace_app")] = v
+			if strings.HasPrefix(k, "zk_app_quota_") {
+				got[strings.TrimSuffix(strings.TrimPrefix(k, "zk_app_quota_"), "_per_namespace")] = v
 			}
 		}
 		want := map[string]string{"count_limit": "7", "bytes_limit": "99", "count_usage": "2", "bytes_usage": "8"}
