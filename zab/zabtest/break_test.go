@@ -23,7 +23,7 @@ func asDrawn(*rates) {}
 // restless makes servers restart with old trees and logs that part ways: the state in which a leader that is not
 // established sends a snapshot that is behind what its follower has acknowledged.
 func restless(r *rates) {
-	r.crash, r.purge, r.cut, r.part, r.heal = 0.05, 0, 0.05, 0.02, 0.2
+	r.crash, r.crashMidSync, r.purge, r.cut, r.part, r.heal, r.sync = 0.05, 0.5, 0, 0.05, 0.02, 0.2, 0.2
 }
 
 func TestMistakesAreFound(t *testing.T) {

@@ -26,8 +26,8 @@ type Result struct {
 
 // rates are the probabilities of one seed, drawn from it.
 type rates struct {
-	tick, lose, repeat, sync, crash, cut, part, heal, propose, askSync, failDisk, purge, handOver float64
-	burst                                                                                         int
+	tick, lose, repeat, sync, crash, crashMidSync, cut, part, heal, propose, askSync, failDisk, purge, handOver float64
+	burst                                                                                                       int
 }
 
 // sim is one run.
@@ -36,6 +36,7 @@ type sim struct {
 	rnd    *rand.Rand
 	rates  rates
 	slow   map[int64]float64 // chance that a slow disk does anything
+	pace   map[int64]float64 // how much slower than others a clock runs
 	result Result
 	trace  io.Writer
 	// shortEpochs: epochs end after a few transactions.
@@ -44,7 +45,7 @@ type sim struct {
 
 // chaosRounds is how long faults go on, calmRounds how long a healed cluster may take to be of one mind.
 const (
-	chaosRounds = 400
+	chaosRounds = 500
 	calmRounds  = 3000
 )
 
@@ -57,7 +58,7 @@ func Simulate(seed int64, breakage Break, out io.Writer) Result {
 
 // simulate is Simulate with rates that tune may change after they were drawn.
 func simulate(seed int64, breakage Break, out io.Writer, tune func(*rates)) (res Result) {
-	s := &sim{rnd: rand.New(rand.NewSource(seed)), slow: map[int64]float64{}} //nolint:gosec // replayable on purpose
+	s := &sim{rnd: rand.New(rand.NewSource(seed)), slow: map[int64]float64{}, pace: map[int64]float64{}} //nolint:gosec // replayable on purpose
 	hash := fnv.New64a()
 	s.result = Result{Seed: seed, Syncs: map[string]int{}}
 	s.trace = hash
@@ -116,13 +117,24 @@ func (s *sim) setUp(breakage Break) {
 		fmt.Fprintln(s.trace)
 	}
 	f := s.rnd.Float64
+	rare := func() float64 { x := f(); return x * x * x } // some seeds see much of it, most little
 	s.rates = rates{
-		tick: 0.3 + 0.7*f(), lose: 0.2 * f(), repeat: 0.1 * f(), sync: 0.2 + 0.8*f(), crash: 0.03 * f(), cut: 0.03 * f(),
-		part: 0.02 * f(), heal: 0.15 * f(), propose: f(), askSync: 0.2 * f(), failDisk: 0.002 * f(), purge: 0.05 * f(),
+		tick: 0.3 + 0.7*f(), lose: 0.2 * f(), repeat: 0.1 * f(), sync: 0.2 + 0.8*f(), crash: 0.05 * rare(), cut: 0.05 * rare(),
+		crashMidSync: 0.3 * rare(), part: 0.03 * rare(), heal: 0.2 * rare(), propose: f(), askSync: 0.2 * f(), failDisk: 0.002 * f(), purge: 0.05 * f(),
 		handOver: 0.01 * f(), burst: 1 + s.rnd.Intn(12),
 	}
+	if s.chance(0.3) { // few writes: most of the time nothing is outstanding
+		s.rates.propose *= 0.1
+	}
+	if s.chance(0.3) { // partitions that last, and little else
+		s.rates.crash, s.rates.cut, s.rates.handOver = 0.1*s.rates.crash, 0.1*s.rates.cut, 0
+		s.rates.part, s.rates.heal = 0.005+0.02*f(), 0.005+0.02*f()
+	}
 	for _, n := range s.nodes {
-		s.slow[n.id] = 1
+		s.slow[n.id], s.pace[n.id] = 1, 1
+		if s.chance(0.3) {
+			s.pace[n.id] = 0.1 + 0.9*f()
+		}
 		if s.chance(0.3) {
 			s.slow[n.id] = 0.02 + 0.3*f()
 		}
@@ -165,7 +177,7 @@ func (s *sim) round() {
 	s.faults()
 	s.clients()
 	for _, n := range s.nodes {
-		if s.chance(s.rates.tick) {
+		if s.chance(s.rates.tick * s.pace[n.id]) {
 			s.tick(n)
 		}
 		if s.chance(s.rates.sync * s.slow[n.id]) {
@@ -187,7 +199,7 @@ func (s *sim) faults() {
 				fmt.Fprintf(s.trace, "restart %d\n", n.id)
 				s.boot(n)
 			}
-		case s.chance(s.rates.crash) || s.chance(0.1) && (n.failed || n.midSync()):
+		case s.chance(s.rates.crash) || n.failed && s.chance(0.1) || n.midSync() && s.chance(s.rates.crashMidSync):
 			s.result.Crashes++
 			keep := s.rnd.Intn(len(n.disk.orders) + 1)
 			fmt.Fprintf(s.trace, "crash %d keep %d of %d\n", n.id, keep, len(n.disk.orders))
@@ -228,13 +240,21 @@ func (n *node) midSync() bool {
 	})
 }
 
-// partition cuts the cluster in two, isolates one server, or blocks one direction of one pair.
+// partition cuts the cluster in two, isolates one server, often one that leads, or blocks one direction only.
 func (s *sim) partition() {
+	if s.chance(0.7) {
+		clear(s.net.blocked)
+	}
 	ids := s.rnd.Perm(len(s.nodes))
 	cut := 1 + s.rnd.Intn(len(ids)-1)
 	oneWay := s.chance(0.3)
-	if s.chance(0.3) {
+	if s.chance(0.5) {
 		cut = 1
+		for i, id := range ids {
+			if n := s.nodes[id]; n.core != nil && n.core.Status().Role == zab.Leading {
+				ids[0], ids[i] = ids[i], ids[0]
+			}
+		}
 	}
 	for _, i := range ids[:cut] {
 		for _, j := range ids[cut:] {
