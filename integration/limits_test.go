@@ -366,3 +366,35 @@ func TestLargeAnswers(t *testing.T) {
 		}
 	})
 }
+
+// TestRequestsBehindClose: what is pipelined behind closeSession is dropped,
+// or refused because the session has ended, and nothing of it happens.
+func TestRequestsBehindClose(t *testing.T) {
+	eachFlavor(t, func(t *testing.T, f Flavor) {
+		s := pool.borrow(t, f, nil)
+		c := mustConnect(t, s.Addr, ConnectOptions{})
+		closing, err := c.Send(wire.OpCloseSession, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		late := wire.CreateRequest{Path: []byte("/late"), ACL: wire.OpenACL}
+		for range 3 {
+			if _, err := c.Send(wire.OpCreate, late.Append(nil, wire.OpCreate)); err != nil && !closed(err) {
+				t.Fatal(err)
+			}
+		}
+		for {
+			rep, err := c.Next()
+			if closed(err) {
+				break
+			}
+			if err != nil || rep.Xid == closing && rep.Err != wire.OK || rep.Xid != closing && rep.Err != wire.ErrSessionExpired {
+				t.Fatalf("%+v %v", rep, err)
+			}
+		}
+		other := mustConnect(t, s.Addr, ConnectOptions{})
+		if _, err := other.Exists("/late", false); !errors.Is(err, wire.ErrNoNode) {
+			t.Errorf("/late: %v", err)
+		}
+	})
+}

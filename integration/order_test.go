@@ -194,12 +194,10 @@ func TestOrderOfChecks(t *testing.T) {
 			}
 		}
 		for name, o := range orders {
-			t.Run(name, func(t *testing.T) {
-				if name == "exists" && f == ZooKeeper38 {
-					t.Skip("3.8 does not ask for READ")
-				}
-				o.run(t, r)
-			})
+			if name == "exists" && f == ZooKeeper38 {
+				continue // 3.8 does not ask for READ
+			}
+			t.Run(name, func(t *testing.T) { o.run(t, r) })
 		}
 	})
 }

@@ -223,12 +223,10 @@ func (r *recorder) write(t *testing.T, dir string) {
 	}
 }
 
-// TestRecordGoldenCaptures writes wire/testdata again, from every client this
-// repository is tested with. QUORATE_RECORD=1 asks for it.
+// TestRecordGoldenCaptures records every client this repository is tested with
+// and finds frames of the operations that wire/testdata holds. With
+// QUORATE_RECORD=1 it writes wire/testdata again.
 func TestRecordGoldenCaptures(t *testing.T) {
-	if os.Getenv("QUORATE_RECORD") == "" {
-		t.Skip("make record writes the captures again")
-	}
 	s := newServer(t, ZooKeeper39, Options{"extendedTypesEnabled": "true"})
 	r := newRecorder(t, s.Addr, "ZooKeeper "+referenceVersion)
 	r.as("go-zookeeper 1.0.4")
@@ -243,5 +241,26 @@ func TestRecordGoldenCaptures(t *testing.T) {
 	runJava(t, ZooKeeper39, "Operations.java", r.addr(), "extended")
 	r.as("Curator 5.4.0")
 	runJava(t, ZooKeeper38, "Recipes.java", r.addr())
-	r.write(t, "../wire/testdata")
+	const golden = "../wire/testdata"
+	if os.Getenv("QUORATE_RECORD") != "" {
+		r.write(t, golden)
+		return
+	}
+	dir := t.TempDir()
+	r.write(t, dir)
+	if got, want := fileNames(t, dir), fileNames(t, golden); !slices.Equal(got, want) {
+		t.Errorf("recorded %q, %s holds %q", got, golden, want)
+	}
+}
+
+func fileNames(t *testing.T, dir string) []string {
+	t.Helper()
+	entries, err := filepath.Glob(filepath.Join(dir, "*.txt"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range entries {
+		entries[i] = filepath.Base(entries[i])
+	}
+	return entries
 }
