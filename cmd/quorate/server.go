@@ -84,7 +84,7 @@ func runServer(ctx context.Context, stdout, stderr io.Writer, path string, sets 
 // heap this small: the tree is outside of it, so what is left is requests.
 func tuneRuntime() {
 	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(400)
+		debug.SetGCPercent(200)
 	}
 	// The server's pollers wait in the kernel, each in the place of a processor
 	// until the scheduler notices. Places for the rest must not run out.

@@ -159,14 +159,27 @@ func (r *Replica) deliverTo(c *Client, e *znode.Event, zxid int64) {
 	if c.state >= StateClosed || !r.allowed(e.ACL, wire.PermRead, c.ids) {
 		return
 	}
+	before := len(c.out)
 	c.out = wire.AppendNotification(c.out, zxid, e.Type, e.Path)
+	c.unread += len(c.out) - before
+	r.unread.Add(int64(len(c.out) - before))
 	c.Stats.sent()
 	r.Stats.Sent.Add(1)
-	if len(c.out) > r.opt.EventBytes {
+	if c.unread > r.opt.EventBytes || c.unread > eventShare && r.unread.Load() > int64(r.opt.EventBytesAll) {
 		// It does not read what it asked to be told. Its session may live on.
-		c.out, c.state = nil, StateClosed
+		c.drop()
 	}
 	r.markDirty(c)
+}
+
+// eventShare is what may wait for any client, however much waits for others.
+const eventShare = 256 << 10
+
+// drop closes a client and what waits for it. c is locked.
+func (c *Client) drop() {
+	c.out, c.state = nil, StateClosed
+	c.r.unread.Add(-int64(c.unread))
+	c.unread = 0
 }
 
 // markDirty lists a client whose output has grown. Only the loop calls it.

@@ -54,11 +54,12 @@ type Client struct {
 	// Stats is read by the four-letter words.
 	Stats ClientStats
 
-	mu    sync.Mutex
-	state State
-	ids   []wire.ID // replaced, never changed in place: requests keep theirs
-	out   []byte
-	queue requestQueue
+	mu     sync.Mutex
+	state  State
+	ids    []wire.ID // replaced, never changed in place: requests keep theirs
+	out    []byte
+	unread int // bytes of events in out
+	queue  requestQueue
 	// paused says that Feed stopped because the queue or the output is full.
 	paused      bool
 	proposed    int  // of its writes, how many are on their way; owned by the loop
@@ -100,6 +101,10 @@ func (c *Client) Remote() netip.Addr { return c.remote }
 func (c *Client) TakeOut(buf []byte) (out []byte, last bool) {
 	c.mu.Lock()
 	out, c.out = c.out, buf[:0]
+	if c.unread > 0 {
+		c.r.unread.Add(-int64(c.unread))
+		c.unread = 0
+	}
 	last = c.state == StateClosed
 	c.mu.Unlock()
 	return out, last

@@ -36,8 +36,11 @@ type Options struct {
 	// more of its requests are read. 0 means 1 MiB.
 	OutBytes int
 	// EventBytes bounds what waits for a client that reads nothing while its
-	// watches fire: beyond it the connection is closed. 0 means 64 MiB.
-	EventBytes int
+	// watches fire: beyond it the connection is closed. 0 means 16 MiB.
+	// EventBytesAll bounds what waits for all of them together: beyond it the
+	// next to be told something, of those that read too slowly, is closed. 0
+	// means 16 MiB.
+	EventBytes, EventBytesAll int
 	// EnforceAuth lists the schemes of which a connection must hold one before
 	// anything but auth is served (enforce.auth.schemes). Empty: none.
 	EnforceAuth []string
@@ -59,7 +62,8 @@ func (o *Options) fillDefaults() {
 	setDefault(&o.QueueLimit, 1000)
 	setDefault(&o.QueueBytes, 4<<20)
 	setDefault(&o.OutBytes, 1<<20)
-	setDefault(&o.EventBytes, 64<<20)
+	setDefault(&o.EventBytes, 16<<20)
+	setDefault(&o.EventBytesAll, 16<<20)
 	setDefault(&o.RequestBytesMax, 0xfffff)
 	setDefault(&o.ReapPerCheck, 10000)
 	setDefault(&o.ServerID, 1)
@@ -115,6 +119,7 @@ type Replica struct {
 	now      int64 // monotonic ms of the step under way
 
 	digests digestLog
+	unread  atomic.Int64 // bytes of events that wait in all outputs
 	// Stats count for the four-letter words and metrics.
 	Stats Stats
 

@@ -99,10 +99,11 @@ func (s *Server) mntrTree(put func(string, any)) {
 
 func (s *Server) mntrQuotas(put func(string, any)) {
 	for _, q := range s.tree.Quotas() {
-		put("quota_count_limit_per_namespace_"+q.Namespace(), q.Limits.Count)
-		put("quota_bytes_limit_per_namespace_"+q.Namespace(), q.Limits.Bytes)
-		put("quota_count_usage_per_namespace_"+q.Namespace(), q.Usage.Count)
-		put("quota_bytes_usage_per_namespace_"+q.Namespace(), q.Usage.Bytes)
+		name := q.Namespace() + "_quota_"
+		put(name+"count_limit_per_namespace", q.Limits.Count)
+		put(name+"bytes_limit_per_namespace", q.Limits.Bytes)
+		put(name+"count_usage_per_namespace", q.Usage.Count)
+		put(name+"bytes_usage_per_namespace", q.Usage.Bytes)
 	}
 }
 
