@@ -20,6 +20,9 @@ func shell(t *testing.T, f Flavor) []string {
 	t.Helper()
 	if f == ZooKeeper38 {
 		script, err := executable("/usr/share/zookeeper/bin/zkCli.sh")
+		if _, java := executable("java"); java != nil {
+			err = java
+		}
 		NeedPeer(t, "zkCli.sh", err)
 		return []string{script}
 	}
