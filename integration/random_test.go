@@ -124,7 +124,7 @@ func (g *generator) next() string {
 	case n < 97:
 		return who + pick(g, `auth digest "bob:pw"`, `auth digest "al:pw"`)
 	default:
-		return who + pick(g, "resume", "resume timeout=5000", "resume old")
+		return who + pick(g, "resume", "resume timeout=20000", "resume old")
 	}
 }
 
