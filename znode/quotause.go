@@ -165,6 +165,22 @@ func (t *Tree) measure(target []byte) error {
 	return nil
 }
 
+// MeasureQuotas sets the usage of every quota to what there is. It is for a tree
+// that was just imported: a Java server writes its snapshots while it goes on,
+// so the usage in one may already count what the log behind it creates. Java
+// too counts anew when it loads a snapshot. The caller holds Lock.
+func (t *Tree) MeasureQuotas() error {
+	for _, root := range slices.Sorted(maps.Keys(t.quotas)) {
+		if !t.quotas[root].hasStats {
+			continue
+		}
+		if err := t.measure([]byte(root)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // walkLocked visits a znode and all below it, reading from the backend what is
 // not in memory. The tree is locked.
 func (t *Tree) walkLocked(path []byte, visit func(dataLen int32)) error {

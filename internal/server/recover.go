@@ -71,6 +71,14 @@ func (s *Server) recover() error {
 			return err
 		}
 	}
+	if s.recovered.Imported {
+		s.tree.Lock()
+		err := s.tree.MeasureQuotas()
+		s.tree.Unlock()
+		if err != nil {
+			return fmt.Errorf("counting what quotas are about: %w", err)
+		}
+	}
 	s.recovered.Checkpoint = s.tree.LastZxid()
 	if err := s.openLog(logDir); err != nil {
 		return err
