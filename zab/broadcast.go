@@ -16,22 +16,32 @@ func (c *Core) NextZxid() int64 {
 	return c.leading.next
 }
 
+// CanPropose tells whether a Propose now would be taken: nil, or the error that Propose would return. A transaction is
+// prepared against everything proposed before it, so a caller asks before it prepares one.
+func (c *Core) CanPropose() error {
+	ld := c.leading
+	switch {
+	case ld == nil || ld.stage != established:
+		return ErrNotLeading
+	case Epoch(ld.next) != ld.epoch || Counter(ld.next-1) >= c.cfg.EpochTxnsMax:
+		return ErrEpochFull
+	case ld.leaving != 0:
+		return ErrHandingOver
+	case ld.next-max(c.log.applied, MakeZxid(ld.epoch, 0)) > int64(c.cfg.OutstandingMax):
+		return ErrTooManyOutstanding
+	}
+	return nil
+}
+
 // Propose puts a transaction before the ensemble, as zxid NextZxid. It comes back as DeliverCommit, unless the
 // leadership ends first: then it may or may not be part of the history that the next leader commits.
 //
 // Errors: ErrNotLeading, ErrHandingOver, ErrEpochFull, ErrTooManyOutstanding; nothing was proposed.
 func (c *Core) Propose(data []byte) (zxid int64, err error) {
-	ld := c.leading
-	switch {
-	case ld == nil || ld.stage != established:
-		return 0, ErrNotLeading
-	case Epoch(ld.next) != ld.epoch || Counter(ld.next-1) >= c.cfg.EpochTxnsMax:
-		return 0, ErrEpochFull
-	case ld.leaving != 0:
-		return 0, ErrHandingOver
-	case ld.next-max(c.log.applied, MakeZxid(ld.epoch, 0)) > int64(c.cfg.OutstandingMax):
-		return 0, ErrTooManyOutstanding
+	if err := c.CanPropose(); err != nil {
+		return 0, err
 	}
+	ld := c.leading
 	zxid = ld.next
 	ld.next++
 	c.appendEntries(Entry{zxid, data})
