@@ -50,8 +50,8 @@ type blocked struct {
 }
 
 func (r *Replica) applyStretch(entries Entries, from, to int) (next int, need blocked, err error) {
-	r.tree.Lock()
-	defer r.tree.Unlock()
+	r.Tree().Lock()
+	defer r.Tree().Unlock()
 	if r.stalled != nil {
 		if d := r.stalled.drain(); d.kind != needNothing {
 			return from, blocked{d: d, client: r.stalled}, nil
@@ -89,16 +89,16 @@ func (r *Replica) applyOne(payload []byte) (*Client, error) {
 		return nil, fmt.Errorf("transaction header: %w", err)
 	}
 	var err error
-	r.events, err = r.tree.Apply(&h, rd.Remaining(), &r.result, r.events[:0])
+	r.events, err = r.Tree().Apply(&h, rd.Remaining(), &r.result, r.events[:0])
 	if err != nil {
 		return nil, err
 	}
 	r.Stats.Commits.Add(1)
-	r.digests.note(h.Zxid, r.tree.Digest())
+	r.digests.note(h.Zxid, r.Tree().Digest())
 	for i := range r.events {
 		r.deliver(&r.events[i], h.Zxid)
 	}
-	o := r.inflight.take(h.Zxid)
+	o := r.ownerOf(&h)
 	r.followSession(&h, payload[znode.TxnHeaderBytes:], o)
 	if o.client == nil {
 		return nil, nil
@@ -119,7 +119,9 @@ func (r *Replica) followSession(h *znode.TxnHeader, body []byte, o owner) {
 	}
 	if h.Type == wire.OpCloseSession {
 		s := r.sessions[h.ClientID]
-		r.tracker.Remove(h.ClientID)
+		if r.tracker != nil {
+			r.tracker.Remove(h.ClientID)
+		}
 		delete(r.sessions, h.ClientID)
 		if s != nil && s.client != nil && s.client != o.client {
 			r.end(s.client)
@@ -222,7 +224,6 @@ func (c *Client) complete(o *owner, zxid int64, res *znode.Result) {
 	if c.state == StateClosed || c.queue.len() == 0 {
 		return
 	}
-	c.queue.pop()
 	ms := max(c.r.now-o.at, 0)
 	c.Stats.latency.add(ms)
 	c.Stats.LastLatency.Store(ms)
@@ -230,15 +231,42 @@ func (c *Client) complete(o *owner, zxid int64, res *znode.Result) {
 	c.r.Stats.latency.add(ms)
 	c.r.Stats.Sent.Add(1)
 	c.r.markDirty(c)
-	switch o.op {
-	case wire.OpCreateSession:
+	if c.queue.front().kind == entrySync {
+		c.completeEarly(o, zxid, res)
+		return
+	}
+	c.queue.pop()
+	c.answerWrite(o, zxid, res)
+}
+
+// answerWrite gives the answer to a write. c is locked.
+func (c *Client) answerWrite(o *owner, zxid int64, res *znode.Result) {
+	switch {
+	case o.op == wire.OpCreateSession:
 		c.established(zxid)
-	case wire.OpCloseSession:
+	case o.op == wire.OpCloseSession:
 		c.appendReply(o.xid, zxid, wire.OK)
+		c.setState(StateClosed)
+	case res.Code == wire.ErrSessionMoved:
+		// The session lives on another connection (FinalRequestProcessor).
 		c.setState(StateClosed)
 	default:
 		c.appendResult(o, zxid, res)
 	}
+}
+
+// completeEarly keeps the answer to a write that is committed while a sync before
+// it is not answered yet: answers come in the order of the requests.
+func (c *Client) completeEarly(o *owner, zxid int64, res *znode.Result) {
+	e := c.queue.write(0)
+	if e == nil {
+		return
+	}
+	out, state := c.out, c.state
+	c.out = nil
+	c.answerWrite(o, zxid, res)
+	e.kind, e.done, e.last = entryDone, c.out, c.state == StateClosed
+	c.out, c.state = out, state
 }
 
 // appendResult encodes the answer to a write.
@@ -300,8 +328,14 @@ func (c *Client) drain() demand {
 	for c.state < StateClosed && c.queue.len() > 0 {
 		e := c.queue.front()
 		switch e.kind {
-		case entryWrite:
+		case entryWrite, entrySync:
 			return demand{}
+		case entryNone:
+		case entryDone:
+			c.out = append(c.out, e.done...)
+			if e.last {
+				c.setState(StateClosed)
+			}
 		case entryRead:
 			if need := c.serve(e.xid, e.op, e.ids, c.queue.body(e)); need.kind != needNothing {
 				return need

@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/quorate/quorate/wire"
+	"github.com/quorate/quorate/znode"
 )
 
 // Status is what Feed wants next.
@@ -32,6 +33,9 @@ const (
 	SubmitConnect
 	// SubmitDetach says that the connection is gone.
 	SubmitDetach
+	// SubmitSync asks the leader for a point to read from: a client's sync, or, with
+	// no Op, one for the reads that wait behind it.
+	SubmitSync
 )
 
 // Submission is a step for the loop. Body aliases what was fed: copy it when
@@ -92,15 +96,19 @@ type feed struct {
 	count  int64
 	touch  bool // something that renews the session came
 	status Status
+	// confirming says that reads wait for a confirmation asked for in this call:
+	// all that follow share it.
+	confirming bool
 }
 
 // run consumes frames under one hold of the locks. It returns true when it let
 // go of them to read from the backend, and has to be called again.
 func (f *feed) run() (again bool, err error) {
-	c, tree := f.c, f.c.r.tree
-	tree.RLock()
+	c := f.c
+	tree := c.r.lockTree()
 	c.mu.Lock()
 	var need demand
+	f.checkGate()
 	for f.status == More {
 		frame, ok, ferr := f.next()
 		if ferr != nil || !ok {
@@ -127,6 +135,33 @@ func (f *feed) run() (again bool, err error) {
 	c.blocked = demand{kind: need.kind, path: bytes.Clone(need.path)}
 	f.status = Blocked
 	return false, nil
+}
+
+// lockTree locks the present tree for reading.
+func (r *Replica) lockTree() *znode.Tree {
+	for {
+		tree := r.Tree()
+		tree.RLock()
+		if tree == r.Tree() {
+			return tree
+		}
+		tree.RUnlock() // it was replaced before it was locked
+	}
+}
+
+// checkGate keeps clients waiting while there is no leader, or closes them. What
+// they sent stays where it is.
+func (f *feed) checkGate() {
+	c := f.c
+	switch {
+	case c.r.serving || c.state >= StateClosing:
+	case c.r.refusing:
+		c.setState(StateClosed)
+		f.status = Done
+	default:
+		c.held = true
+		f.status = Wait
+	}
 }
 
 // settle accounts for what was received. The locks are held.
@@ -264,6 +299,8 @@ func (f *feed) request(h wire.RequestHeader, body []byte) demand {
 		c.endInTurn(entry{xid: h.Xid, op: h.Op, kind: entryReply, code: wire.ErrUnimplemented, zxid: -1})
 	case h.Op.IsWrite():
 		f.write(h, body)
+	case h.Op == wire.OpSync && c.r.opt.Member:
+		f.sync(h, body)
 	default:
 		return f.read(h, body)
 	}
@@ -286,6 +323,11 @@ func (f *feed) write(h wire.RequestHeader, body []byte) {
 // client's own writes.
 func (f *feed) read(h wire.RequestHeader, body []byte) demand {
 	c := f.c
+	if c.r.opt.LinearizableReads && !f.confirming && needsLeader(h.Op) {
+		f.confirming = true
+		c.push(entry{kind: entrySync}, nil)
+		f.subs = append(f.subs, Submission{Kind: SubmitSync, Client: c, At: f.now})
+	}
 	if c.queue.len() > 0 {
 		c.push(entry{xid: h.Xid, op: h.Op, kind: entryRead, ids: c.ids}, body)
 		return demand{}
@@ -296,6 +338,25 @@ func (f *feed) read(h wire.RequestHeader, body []byte) demand {
 		c.r.Stats.latency.add(0)
 	}
 	return need
+}
+
+// needsLeader reports whether an answer tells of the tree, which other servers
+// may know better.
+func needsLeader(op wire.Op) bool {
+	return op != wire.OpPing && op != wire.OpWhoAmI && op != wire.OpSASL &&
+		op != wire.OpCheckWatches && op != wire.OpRemoveWatches
+}
+
+// sync queues a sync, which the leader answers.
+func (f *feed) sync(h wire.RequestHeader, body []byte) {
+	c := f.c
+	rd := wire.NewReader(body)
+	if rd.Ustring(); rd.Err() != nil {
+		c.answerInTurn(entry{xid: h.Xid, op: h.Op, kind: entryReply, code: wire.ErrMarshalling, zxid: zxidOfReply})
+		return
+	}
+	c.push(entry{xid: h.Xid, op: h.Op, kind: entrySync, ids: c.ids}, body)
+	f.subs = append(f.subs, Submission{Kind: SubmitSync, Client: c, Xid: h.Xid, Op: h.Op, At: f.now})
 }
 
 // served reports whether op is one that a client may send.
@@ -388,7 +449,7 @@ const zxidOfReply = -2
 func (c *Client) answerNow(e *entry) {
 	zxid := e.zxid
 	if zxid == zxidOfReply {
-		zxid = c.r.tree.LastZxid()
+		zxid = c.r.Tree().LastZxid()
 	}
 	c.appendReply(e.xid, zxid, e.code)
 	if e.last {

@@ -16,6 +16,9 @@ type SessionSet struct {
 // tracker last looked are not counted. Only the loop calls it.
 func (r *Replica) SessionSets() []SessionSet {
 	var out []SessionSet
+	if r.tracker == nil {
+		return nil // only the leader knows
+	}
 	for _, b := range r.tracker.Buckets() {
 		out = append(out, SessionSet{Deadline: b.Deadline, IDs: b.IDs})
 	}
@@ -107,6 +110,13 @@ func (l *digestLog) note(zxid int64, digest uint64) {
 		l.list = append(l.list[:0], l.list[1:]...)
 	}
 	l.list = append(l.list, ZxidDigest{Zxid: zxid, Digest: digest})
+}
+
+// clear forgets the digests: the tree is another.
+func (l *digestLog) clear() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.list = nil
 }
 
 // Digests returns the digests that were kept, oldest first. Any goroutine may

@@ -9,6 +9,9 @@ const (
 	entryRead  entryKind = iota // a read behind an earlier write of its session
 	entryWrite                  // a write on its way through the log
 	entryReply                  // an answer that is known and only waits for its turn
+	entrySync                   // a sync, or reads' wait for one, that the leader has not answered
+	entryDone                   // a write whose answer is made and waits for its turn
+	entryNone                   // nothing to answer
 )
 
 // entry is one request that was received and is not answered yet.
@@ -22,7 +25,8 @@ type entry struct {
 	ids  []wire.ID // entryRead: the credentials at the time of arrival
 	off  int       // entryRead: where its body is in requestQueue.bodies
 	size int
-	held int // entryWrite: the size of its body, which waits elsewhere
+	held int    // entryWrite: the size of its body, which waits elsewhere
+	done []byte // entryDone: the answer
 }
 
 // requestQueue is the FIFO of a client's unanswered requests. Bodies of
@@ -53,7 +57,7 @@ func (q *requestQueue) body(e *entry) []byte { return q.bodies[e.off : e.off+e.s
 // down when the dead part outweighs the living.
 func (q *requestQueue) pop() {
 	q.held -= q.entries[q.head].held
-	q.entries[q.head].ids = nil
+	q.entries[q.head].ids, q.entries[q.head].done = nil, nil
 	q.head++
 	if q.head == len(q.entries) {
 		q.entries, q.head = q.entries[:0], 0
@@ -77,6 +81,16 @@ func (q *requestQueue) compact() {
 	for i := range q.entries {
 		q.entries[i].off -= base
 	}
+}
+
+// sync returns the oldest sync that is not answered, or nil.
+func (q *requestQueue) sync() *entry {
+	for i := q.head; i < len(q.entries); i++ {
+		if q.entries[i].kind == entrySync {
+			return &q.entries[i]
+		}
+	}
+	return nil
 }
 
 // write returns the n-th queued write, counted from 0, or nil.

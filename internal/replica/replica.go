@@ -1,7 +1,9 @@
 package replica
 
 import (
+	"cmp"
 	"net/netip"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -52,6 +54,12 @@ type Options struct {
 	// WatchesOptimized says that addWatch is refused, as with ZooKeeper's
 	// WatchManagerOptimized.
 	WatchesOptimized bool
+	// Member says that the server is one of an ensemble: a [Member] steps it, and
+	// it serves nobody before that says so.
+	Member bool
+	// LinearizableReads has every read wait until the leader has confirmed that
+	// it leads, as if the client had sent sync before it. Only for a Member.
+	LinearizableReads bool
 	// Crowded is called when what was read from the tree at rest has brought
 	// the tree over its memory budget: the loop is to evict. Any goroutine may
 	// call it, without locks; it must not block. nil is nobody.
@@ -89,6 +97,17 @@ type Session struct {
 	heard   atomic.Int64
 	touched int64
 	client  *Client // nil while nobody is attached; owned by the loop
+
+	// What follows is a Member's.
+	// own are the writes of this server's clients that are on their way.
+	own ownQueue
+	// owner is the server the session is attached to as the leader knows it: a
+	// sid, or noOwner.
+	owner int64
+	// proposed is the zxid of the session's last proposal; the leader's.
+	proposed int64
+	// reported is what of heard the leader has been told.
+	reported int64
 }
 
 // TimeoutMillis returns the negotiated timeout.
@@ -97,12 +116,22 @@ func (s *Session) TimeoutMillis() int32 { return s.timeout.Load() }
 // Replica is one server's state. See the package comment for who may call
 // what.
 type Replica struct {
-	opt  Options
-	tree *znode.Tree
-	prep *znode.Preparer
+	opt Options
+	// db is the database. It is replaced only while nobody is served.
+	db atomic.Pointer[znode.Tree]
+	// serving says that clients are served, refusing that they are closed
+	// instead of kept waiting. The tree's lock guards both.
+	serving, refusing bool
+	// full, if it is not nil, says that nothing more can be proposed for now.
+	full func() bool
+	// loading is held while the tree at rest is read, and for replacing the tree.
+	loading sync.RWMutex
 
-	// Owned by the loop.
+	// Owned by the loop. prep and tracker are nil unless this server decides
+	// about writes.
+	prep     *znode.Preparer
 	tracker  *session.Tracker
+	offers   map[int64]*ownWrite // a Member's sessions being created, by id
 	ids      session.IDs
 	sessions map[int64]*Session
 	nextZxid int64
@@ -138,22 +167,42 @@ func New(o Options, t Time) *Replica {
 	now := t.Mono
 	r := &Replica{
 		opt:      o,
-		tree:     o.Tree,
-		prep:     znode.NewPreparer(o.Tree, o.Rules),
-		tracker:  session.NewTracker(o.TickMillis),
 		ids:      session.NewIDs(o.ServerID, t.Wall),
 		sessions: make(map[int64]*Session),
-		nextZxid: zxidAfter(o.Tree.LastZxid()),
+		offers:   make(map[int64]*ownWrite),
 		watches:  watch.NewTable(),
 		clients:  make(map[watch.Watcher]*Client),
 		nextReap: now + o.ReapMillis,
 		now:      now,
 	}
+	r.db.Store(o.Tree)
 	for id, timeout := range o.Tree.Sessions() {
 		r.openSession(id, timeout)
 	}
+	if !o.Member {
+		r.lead(zxidAfter(o.Tree.LastZxid()))
+		r.serving = true
+	}
 	return r
 }
+
+// lead makes this server the one that decides about writes: nothing is pending,
+// the next transaction gets the zxid given, and every session has its full
+// timeout from now on.
+func (r *Replica) lead(nextZxid int64) {
+	r.prep = znode.NewPreparer(r.Tree(), r.opt.Rules)
+	r.tracker = session.NewTracker(r.opt.TickMillis)
+	r.nextZxid = nextZxid
+	r.nextReap = r.now + r.opt.ReapMillis
+	for id, s := range r.sessions {
+		s.heard.Store(r.now)
+		s.touched, s.owner, s.proposed = r.now, noOwner, 0
+		r.tracker.Add(id, s.timeout.Load(), r.now)
+	}
+}
+
+// follow ends what lead began.
+func (r *Replica) follow() { r.prep, r.tracker = nil, nil }
 
 // NewClient registers a connection from remote.
 // Any goroutine may call it. The caller ends it with a [Submission] of kind
@@ -169,20 +218,28 @@ func (r *Replica) NewClient(remote netip.Addr, sink Sink) *Client {
 	return c
 }
 
-// Tree returns the replica's tree.
-func (r *Replica) Tree() *znode.Tree { return r.tree }
+// Tree returns the replica's tree. Only the loop may keep it: others use
+// [Replica.View].
+func (r *Replica) Tree() *znode.Tree { return r.db.Load() }
+
+// View calls f with the tree, which is not replaced meanwhile. Any goroutine
+// may call it; f locks the tree itself, and must not wait for the loop.
+func (r *Replica) View(f func(*znode.Tree)) {
+	r.loading.RLock()
+	defer r.loading.RUnlock()
+	f(r.Tree())
+}
 
 // EachClient calls fn for every connection, in the order they came. Any
 // goroutine may call it; fn must not call back into the replica's watches.
 func (r *Replica) EachClient(fn func(*Client)) {
 	r.watchMu.Lock()
 	list := make([]*Client, 0, len(r.clients))
-	for w := range r.nextWatcher {
-		if c := r.clients[w+1]; c != nil {
-			list = append(list, c)
-		}
+	for _, c := range r.clients {
+		list = append(list, c)
 	}
 	r.watchMu.Unlock()
+	slices.SortFunc(list, func(a, b *Client) int { return cmp.Compare(a.watcher, b.watcher) })
 	for _, c := range list {
 		fn(c)
 	}

@@ -32,9 +32,9 @@ func (r *Replica) satisfy(c *Client, d demand) error {
 	if r.opt.Crowded == nil {
 		return err
 	}
-	r.tree.RLock()
-	over := r.tree.OverBudget()
-	r.tree.RUnlock()
+	r.Tree().RLock()
+	over := r.Tree().OverBudget()
+	r.Tree().RUnlock()
 	if over {
 		r.opt.Crowded()
 	}
@@ -42,13 +42,15 @@ func (r *Replica) satisfy(c *Client, d demand) error {
 }
 
 func (r *Replica) load(c *Client, d demand) error {
+	r.loading.RLock()
+	defer r.loading.RUnlock()
 	switch d.kind {
 	case needNode:
-		return r.tree.LoadMissing(&znode.NotResidentError{Path: d.path, More: d.more})
+		return r.Tree().LoadMissing(&znode.NotResidentError{Path: d.path, More: d.more})
 	case needChildren:
-		return r.tree.LoadChildren(d.path)
+		return r.Tree().LoadChildren(d.path)
 	case needCount:
-		n, err := r.tree.Descendants(d.path)
+		n, err := r.Tree().Descendants(d.path)
 		c.mu.Lock()
 		c.counted = countResult{n: n, valid: true}
 		c.mu.Unlock()
@@ -83,7 +85,7 @@ type query struct {
 func (c *Client) serve(xid int32, op wire.Op, ids []wire.ID, body []byte) demand {
 	out, mark := wire.BeginFrame(c.out)
 	q := query{c: c, r: c.r, ids: ids, rd: wire.NewReader(body), mark: mark}
-	h := wire.ReplyHeader{Xid: xid, Zxid: c.r.tree.LastZxid()}
+	h := wire.ReplyHeader{Xid: xid, Zxid: c.r.Tree().LastZxid()}
 	if op == wire.OpPing {
 		h.Xid = wire.XidPing
 	}
@@ -151,7 +153,7 @@ func (q *query) find(path []byte, perm int32) wire.Code {
 	if path == nil {
 		return wire.ErrMarshalling
 	}
-	switch q.r.tree.Find(path, &q.node) {
+	switch q.r.Tree().Find(path, &q.node) {
 	case znode.Absent:
 		return wire.ErrNoNode
 	case znode.NotResident:
@@ -167,7 +169,7 @@ func (q *query) find(path []byte, perm int32) wire.Code {
 
 // allowed checks a permission. The common list needs no look-up.
 func (r *Replica) allowed(acl znode.ACLID, perm int32, ids []wire.ID) bool {
-	return acl == znode.OpenACLID || r.tree.ACLs().Allowed(acl, perm, ids)
+	return acl == znode.OpenACLID || r.Tree().ACLs().Allowed(acl, perm, ids)
 }
 
 func (q *query) appendStat() {
@@ -226,7 +228,7 @@ func (q *query) getChildren(op wire.Op, mayWatch bool) wire.Code {
 	}
 	mark, count := len(q.c.out), int32(0)
 	q.c.out = wire.AppendInt(q.c.out, 0)
-	res := q.r.tree.Children(p.Path, func(name []byte) {
+	res := q.r.Tree().Children(p.Path, func(name []byte) {
 		q.c.out = wire.AppendString(q.c.out, name)
 		count++
 	})
@@ -253,7 +255,7 @@ func (q *query) getACL() wire.Code {
 	if code != wire.OK || q.need.kind != needNothing {
 		return code
 	}
-	acl := q.r.tree.ACLs().Get(q.node.ACL)
+	acl := q.r.Tree().ACLs().Get(q.node.ACL)
 	if !q.r.allowed(q.node.ACL, wire.PermAdmin, q.ids) {
 		acl = znode.MaskDigests(acl)
 	}
@@ -281,7 +283,7 @@ func (q *query) getEphemerals() wire.Code {
 	}
 	mark, count := len(q.c.out), int32(0)
 	q.c.out = wire.AppendInt(q.c.out, 0)
-	for _, p := range q.r.tree.Ephemerals(q.c.session.ID) {
+	for _, p := range q.r.Tree().Ephemerals(q.c.session.ID) {
 		if len(p) >= len(prefix) && p[:len(prefix)] == string(prefix) {
 			q.c.out = wire.AppendString(q.c.out, p)
 			count++
@@ -525,7 +527,7 @@ func (q *query) rewatch(list int, path []byte, since int64) bool {
 		q.r.addWatch(recursiveWatch, path, q.c.watcher)
 		return true
 	}
-	res := q.r.tree.Find(path, &q.node)
+	res := q.r.Tree().Find(path, &q.node)
 	if res == znode.NotResident {
 		return false
 	}

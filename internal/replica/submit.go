@@ -69,10 +69,12 @@ func (r *Replica) propose(log Appender, req *znode.Request, t Time, o owner) (bo
 		return false, code, err
 	}
 	log.End(out, r.nextZxid)
-	o.zxid = r.nextZxid
-	r.inflight.push(o)
-	if o.client != nil {
-		o.client.proposed++
+	if !r.opt.Member {
+		o.zxid = r.nextZxid
+		r.inflight.push(o)
+		if o.client != nil {
+			o.client.proposed++
+		}
 	}
 	r.nextZxid = zxidAfter(r.nextZxid)
 	r.Stats.Proposals.Add(1)
@@ -102,9 +104,9 @@ func (r *Replica) refuse(c *Client, code wire.Code) error {
 // drainNow drains a client outside Apply.
 func (r *Replica) drainNow(c *Client) error {
 	for {
-		r.tree.RLock()
+		r.Tree().RLock()
 		d := c.drain()
-		r.tree.RUnlock()
+		r.Tree().RUnlock()
 		if d.kind == needNothing {
 			return nil
 		}
@@ -117,18 +119,10 @@ func (r *Replica) drainNow(c *Client) error {
 // connect decides a connect request (ZooKeeperServer.processConnectRequest).
 func (r *Replica) connect(log Appender, s *Submission, t Time) error {
 	c := s.Client
-	if c.State() != StateConnecting {
-		return nil // gone by now
-	}
-	var req wire.ConnectRequest
-	rd := wire.NewReader(s.Body)
-	req.Decode(&rd)
-	if req.LastZxidSeen > r.tree.LastZxid() {
-		// The client has seen more than this server: it must try another.
-		r.end(c)
+	req, timeout, ok := r.greet(s)
+	if !ok {
 		return nil
 	}
-	timeout := session.Negotiate(req.TimeOut, r.opt.SessionMillisMin, r.opt.SessionMillisMax)
 	if req.SessionID == 0 {
 		return r.createSession(log, c, timeout, s.At, t)
 	}
@@ -136,17 +130,39 @@ func (r *Replica) connect(log Appender, s *Submission, t Time) error {
 	return nil
 }
 
-// createSession proposes a new session; the client is answered when it is
-// applied.
-func (r *Replica) createSession(log Appender, c *Client, timeout int32, at int64, t Time) error {
-	id := r.ids.Next()
-	for r.sessions[id] != nil {
+// greet reads a connect request and negotiates the timeout. ok is false for a
+// client that is not answered.
+func (r *Replica) greet(s *Submission) (req wire.ConnectRequest, timeout int32, ok bool) {
+	if s.Client.State() != StateConnecting {
+		return req, 0, false // gone by now
+	}
+	rd := wire.NewReader(s.Body)
+	req.Decode(&rd)
+	if req.LastZxidSeen > r.Tree().LastZxid() {
+		// The client has seen more than this server: it must try another.
+		r.end(s.Client)
+		return req, 0, false
+	}
+	return req, session.Negotiate(req.TimeOut, r.opt.SessionMillisMin, r.opt.SessionMillisMax), true
+}
+
+// offerSession draws an id for a client's new session.
+func (r *Replica) offerSession(c *Client, timeout int32) (id int64) {
+	id = r.ids.Next()
+	for r.sessions[id] != nil || r.offers[id] != nil {
 		id = r.ids.Next()
 	}
 	c.mu.Lock()
 	c.push(entry{op: wire.OpCreateSession, kind: entryWrite}, nil)
 	c.offered = offer{id: id, timeout: timeout}
 	c.mu.Unlock()
+	return id
+}
+
+// createSession proposes a new session; the client is answered when it is
+// applied.
+func (r *Replica) createSession(log Appender, c *Client, timeout int32, at int64, t Time) error {
+	id := r.offerSession(c, timeout)
 	req := znode.Request{Session: id, Op: wire.OpCreateSession, Body: wire.AppendInt(nil, timeout)}
 	ok, code, err := r.propose(log, &req, t, owner{client: c, op: wire.OpCreateSession, at: at})
 	if err == nil && !ok {
@@ -194,13 +210,23 @@ func (c *Client) respond(resp *wire.ConnectResponse) {
 func (r *Replica) attach(c *Client, id int64, passwd []byte, timeout int32, t Time) {
 	s := r.sessions[id]
 	if s == nil || !session.CheckPassword(id, passwd) || !r.tracker.Touch(id, timeout, t.Mono) {
-		c.mu.Lock()
-		c.respond(&wire.ConnectResponse{Passwd: make([]byte, wire.PasswdBytes)})
-		c.setState(StateClosed)
-		c.mu.Unlock()
-		r.resume = append(r.resume, c)
+		r.denySession(c)
 		return
 	}
+	r.giveSession(c, s, timeout, t)
+}
+
+// denySession tells a client that its session is gone.
+func (r *Replica) denySession(c *Client) {
+	c.mu.Lock()
+	c.respond(&wire.ConnectResponse{Passwd: make([]byte, wire.PasswdBytes)})
+	c.setState(StateClosed)
+	c.mu.Unlock()
+	r.resume = append(r.resume, c)
+}
+
+// giveSession attaches a client to a session, in the place of another.
+func (r *Replica) giveSession(c *Client, s *Session, timeout int32, t Time) {
 	if old := s.client; old != nil && old != c {
 		r.end(old)
 	}
@@ -210,7 +236,7 @@ func (r *Replica) attach(c *Client, id int64, passwd []byte, timeout int32, t Ti
 	s.touched = t.Mono
 	c.mu.Lock()
 	c.session = s
-	c.accept(id, timeout)
+	c.accept(s.ID, timeout)
 	c.mu.Unlock()
 }
 
@@ -229,13 +255,20 @@ func (r *Replica) detach(c *Client) {
 	r.watchMu.Unlock()
 }
 
-// openSession starts tracking a session with its full timeout.
+// openSession starts tracking a session with its full timeout. One that is known
+// already, because the leader said so before its creation arrived here, stays as
+// it is.
 func (r *Replica) openSession(id int64, timeout int32) *Session {
-	s := &Session{ID: id, touched: r.now}
-	s.timeout.Store(timeout)
-	s.heard.Store(r.now)
-	r.sessions[id] = s
-	r.tracker.Add(id, timeout, r.now)
+	s := r.sessions[id]
+	if s == nil {
+		s = &Session{ID: id, touched: r.now, owner: noOwner}
+		s.timeout.Store(timeout)
+		s.heard.Store(r.now)
+		r.sessions[id] = s
+	}
+	if r.tracker != nil {
+		r.tracker.Add(id, timeout, r.now)
+	}
 	return s
 }
 
@@ -263,6 +296,10 @@ func (r *Replica) expire(log Appender, t Time) error {
 		}
 		for _, id := range due {
 			s := r.sessions[id]
+			if r.full != nil && r.full() {
+				r.tracker.Touch(id, 0, t.Mono) // it comes up again at the next tick
+				continue
+			}
 			if heard := s.heard.Load(); heard > s.touched {
 				s.touched = heard
 				r.tracker.Touch(id, s.timeout.Load(), heard)
@@ -285,11 +322,14 @@ func (r *Replica) closeExpired(log Appender, id int64, t Time) error {
 // reap proposes the deletion of empty containers and of TTL nodes past their
 // time (ContainerManager).
 func (r *Replica) reap(log Appender, t Time) error {
-	due, err := r.tree.ReapCandidates(t.Wall, r.opt.NeverUsedMillis, r.opt.ReapPerCheck)
+	due, err := r.Tree().ReapCandidates(t.Wall, r.opt.NeverUsedMillis, r.opt.ReapPerCheck)
 	if err != nil {
 		return err
 	}
 	for _, path := range due {
+		if r.full != nil && r.full() {
+			return nil
+		}
 		req := znode.Request{Op: wire.OpDeleteContainer, Internal: true, Body: wire.AppendBuffer(nil, path)}
 		if _, _, err := r.propose(log, &req, t, owner{}); err != nil {
 			return err

@@ -1,0 +1,546 @@
+package replica_test
+
+import (
+	"net/netip"
+	"testing"
+
+	"github.com/quorate/quorate/internal/replica"
+	"github.com/quorate/quorate/wire"
+	"github.com/quorate/quorate/zab"
+	"github.com/quorate/quorate/zab/quorum"
+	"github.com/quorate/quorate/znode"
+)
+
+// ensemble is a few members whose messages arrive at once and whose disks are never
+// slow, unless a test cuts or stops something.
+type ensemble struct {
+	t       *testing.T
+	members map[int64]*node
+	ids     []int64
+	time    replica.Time
+	conns   map[zab.ConnID]*link
+	nextCon zab.ConnID
+	// drop says that a message is lost; nil loses none.
+	drop func(to int64, m zab.Message) bool
+}
+
+// link is a connection of the quorum port.
+type link struct{ learner, leader int64 }
+
+type node struct {
+	e     *ensemble
+	id    int64
+	m     *replica.Member
+	down  bool
+	inbox []zab.Message
+	// durable is how far the disk is; held keeps it from going on.
+	ordered uint64
+	held    bool
+	delayed []zab.Delayed
+}
+
+func newEnsemble(t *testing.T, voters int, observers int, change func(*replica.Options)) *ensemble {
+	t.Helper()
+	e := &ensemble{
+		t: t, members: map[int64]*node{}, conns: map[zab.ConnID]*link{},
+		time: replica.Time{Mono: 1_000_000, Wall: 1_700_000_000_000},
+	}
+	var list []int64
+	for i := range voters {
+		list = append(list, int64(i+1))
+	}
+	for i := range voters + observers {
+		id := int64(i + 1)
+		e.ids = append(e.ids, id)
+		w := newWorld(t, func(o *replica.Options) {
+			o.Member, o.ServerID = true, id
+			if change != nil {
+				change(o)
+			}
+		})
+		cfg := zab.Config{
+			ID: id, Observer: i >= voters,
+			Ensemble: zab.Ensemble{Quorum: quorum.NewMajority(list...), Text: []byte("text")},
+		}
+		m, err := replica.NewMember(cfg, w.r, replica.MemberOptions{}, e.time)
+		if err != nil {
+			t.Fatal(err)
+		}
+		e.members[id] = &node{e: e, id: id, m: m}
+	}
+	return e
+}
+
+// run carries everything to its end and passes ticks until cond holds.
+func (e *ensemble) run(cond func() bool) {
+	e.t.Helper()
+	for range 3000 {
+		e.settle()
+		if cond() {
+			return
+		}
+		e.tick()
+	}
+	for _, id := range e.ids {
+		e.t.Logf("%d: %+v", id, e.members[id].m.Status())
+	}
+	e.t.Fatal("it does not come to that")
+}
+
+// tick passes 50 ms.
+func (e *ensemble) tick() {
+	e.time.Mono += 50
+	e.time.Wall += 50
+	for _, id := range e.ids {
+		if n := e.members[id]; !n.down {
+			e.must(n.m.Tick(e.time))
+		}
+	}
+}
+
+func (e *ensemble) must(err error) {
+	e.t.Helper()
+	if err != nil {
+		e.t.Fatal(err)
+	}
+}
+
+// settle goes on until nobody has anything to do.
+func (e *ensemble) settle() {
+	for busy := true; busy; {
+		busy = false
+		for _, id := range e.ids {
+			if e.members[id].step() {
+				busy = true
+			}
+		}
+	}
+}
+
+func (n *node) step() (busy bool) {
+	if n.down {
+		n.inbox = nil
+		return false
+	}
+	for len(n.inbox) > 0 {
+		msg := n.inbox[0]
+		n.inbox = n.inbox[1:]
+		n.m.Step(msg, n.e.time)
+		n.take()
+		busy = true
+	}
+	return n.take() || busy
+}
+
+func (n *node) take() (busy bool) {
+	for {
+		out, ok, err := n.m.Take(n.e.time)
+		n.e.must(err)
+		if !ok {
+			return busy || n.sync()
+		}
+		busy = true
+		for _, w := range out.Writes {
+			n.ordered = w.Seq
+		}
+		for _, m := range out.Send {
+			n.e.send(n, m)
+		}
+		n.delayed = append(n.delayed, out.SendAfterSync...)
+		for _, sid := range out.Connect {
+			n.connect(sid)
+		}
+		for _, c := range out.Close {
+			n.e.close(c, n.id)
+		}
+	}
+}
+
+// sync makes everything ordered durable.
+func (n *node) sync() bool {
+	if n.held {
+		return false
+	}
+	for _, d := range n.delayed {
+		n.e.send(n, d.Message)
+	}
+	busy := len(n.delayed) > 0 || n.m.Core().Status().Synced != n.m.Core().Status().LastZxid
+	n.delayed = nil
+	n.m.Durable(n.ordered, n.e.time)
+	return busy || n.m.Core().HasReady()
+}
+
+func (n *node) connect(sid int64) {
+	peer := n.e.members[sid]
+	if peer.down {
+		n.inbox = append(n.inbox, zab.Message{Type: zab.ConnectFailed, From: sid})
+		return
+	}
+	n.e.nextCon++
+	n.e.conns[n.e.nextCon] = &link{learner: n.id, leader: sid}
+	n.inbox = append(n.inbox, zab.Message{Type: zab.Connected, From: sid, Conn: n.e.nextCon})
+}
+
+func (e *ensemble) close(c zab.ConnID, by int64) {
+	l := e.conns[c]
+	if l == nil {
+		return
+	}
+	delete(e.conns, c)
+	for _, id := range []int64{l.learner, l.leader} {
+		if id != by {
+			e.members[id].inbox = append(e.members[id].inbox, zab.Message{Type: zab.Disconnected, Conn: c})
+		}
+	}
+}
+
+func (e *ensemble) send(from *node, m zab.Message) {
+	to := m.To
+	if m.Type != zab.Notification {
+		l := e.conns[m.Conn]
+		if l == nil {
+			return
+		}
+		if to = l.leader; from.id == l.leader {
+			to = l.learner
+		}
+	}
+	if e.drop == nil || !e.drop(to, m) {
+		e.members[to].inbox = append(e.members[to].inbox, m)
+	}
+}
+
+// kill stops a member for good.
+func (e *ensemble) kill(id int64) {
+	e.members[id].down = true
+	for c, l := range e.conns {
+		if l.leader == id || l.learner == id {
+			e.close(c, id)
+		}
+	}
+}
+
+// leader waits until somebody leads and everybody who is up serves.
+func (e *ensemble) leader() (lead int64) {
+	e.t.Helper()
+	e.run(func() bool {
+		lead = 0
+		for _, id := range e.ids {
+			n := e.members[id]
+			if n.down {
+				continue
+			}
+			if !n.m.Serving() {
+				return false
+			}
+			if n.m.Status().Role == zab.Leading {
+				lead = id
+			}
+		}
+		return lead != 0
+	})
+	return lead
+}
+
+// other returns a member that is up and not among those given.
+func (e *ensemble) other(not ...int64) int64 {
+	for _, id := range e.ids {
+		skip := e.members[id].down
+		for _, n := range not {
+			skip = skip || n == id
+		}
+		if !skip {
+			return id
+		}
+	}
+	e.t.Fatal("no other member")
+	return 0
+}
+
+// guest is a client of one member.
+type guest struct {
+	peer
+	n *node
+}
+
+func (e *ensemble) dial(at int64) *guest {
+	n := e.members[at]
+	g := &guest{n: n, peer: peer{w: &world{t: e.t}}}
+	g.c = n.m.Replica().NewClient(netip.MustParseAddr("127.0.0.1"), g)
+	return g
+}
+
+// feed gives bytes to the member and submits what comes of them.
+func (g *guest) feed(b []byte) {
+	e := g.n.e
+	g.unfed = append(g.unfed, b...)
+	n, subs, _, err := g.c.Feed(g.unfed, e.time.Mono, nil)
+	e.must(err)
+	for i := range subs {
+		e.must(g.n.m.Submit(&subs[i], e.time))
+	}
+	g.unfed = g.unfed[n:]
+}
+
+// join opens a session, or brings the guest's to this member.
+func (g *guest) join() (resp wire.ConnectResponse) {
+	e := g.n.e
+	e.t.Helper()
+	req := wire.ConnectRequest{TimeOut: 10_000, SessionID: g.id, Passwd: g.passwd}
+	g.feed(frame(req.Append(nil)))
+	var out []byte
+	e.run(func() bool {
+		g.feed(nil)
+		out = append(out, g.take()...)
+		return len(out) > 0 || g.c.State() == replica.StateClosed
+	})
+	if len(out) > 0 {
+		rd := wire.NewReader(out[wire.FrameHeaderBytes:])
+		resp.Decode(&rd)
+		g.id, g.passwd = resp.SessionID, append([]byte(nil), resp.Passwd...)
+	}
+	return resp
+}
+
+func (e *ensemble) guest(at int64) *guest {
+	e.t.Helper()
+	g := e.dial(at)
+	if r := g.join(); r.SessionID == 0 {
+		e.t.Fatalf("no session at %d", at)
+	}
+	return g
+}
+
+// wait returns the next n answers.
+func (g *guest) wait(n int) []answer {
+	g.n.e.t.Helper()
+	var got []answer
+	g.n.e.run(func() bool {
+		g.feed(nil)
+		got = append(got, g.answers()...)
+		return len(got) >= n
+	})
+	return got
+}
+
+func (g *guest) call(xid int32, op wire.Op, body []byte) answer {
+	g.n.e.t.Helper()
+	g.feed(request(xid, op, body))
+	return g.wait(1)[0]
+}
+
+func syncBody(p string) []byte { return wire.AppendString(nil, p) }
+
+func TestMembersServe(t *testing.T) {
+	e := newEnsemble(t, 3, 1, nil)
+	lead := e.leader()
+	for _, at := range e.ids {
+		g := e.guest(at)
+		path := "/at" + string(rune('0'+at))
+		if a := g.call(1, wire.OpCreate, create(path, "x", 0)); a.Err != wire.OK {
+			t.Fatalf("create at %d (leader %d): %v", at, lead, a.Err)
+		}
+		if a := g.call(2, wire.OpGetData, unwatched(path)); a.data() != "x" {
+			t.Fatalf("read at %d: %v", at, a)
+		}
+		if a := g.call(3, wire.OpCreate, create(path, "x", 0)); a.Err != wire.ErrNodeExists {
+			t.Fatalf("second create at %d: %v", at, a.Err)
+		}
+		if a := g.call(4, wire.OpSync, syncBody(path)); a.Err != wire.OK || len(a.body) == 0 {
+			t.Fatalf("sync at %d: %+v", at, a)
+		}
+		if a := g.call(5, wire.OpSetData, []byte{1}); a.Err != wire.ErrMarshalling {
+			t.Fatalf("a body that cannot be read at %d: %v", at, a.Err)
+		}
+		if a := g.call(6, wire.OpCloseSession, nil); a.Err != wire.OK || g.c.State() != replica.StateClosed {
+			t.Fatalf("close at %d: %v", at, a.Err)
+		}
+	}
+	e.run(func() bool { return e.sameTrees(lead) })
+}
+
+// sameTrees reports whether all members that are up have the tree of one.
+func (e *ensemble) sameTrees(as int64) bool {
+	want := e.members[as].m.Replica().Tree()
+	for _, id := range e.ids {
+		tree := e.members[id].m.Replica().Tree()
+		if !e.members[id].down && (tree.LastZxid() != want.LastZxid() || tree.Digest() != want.Digest()) {
+			return false
+		}
+	}
+	return true
+}
+
+// A write whose leader dies before it is committed anywhere is made by the next
+// leader, once, and the client notices nothing.
+func TestWriteOutlivesItsLeader(t *testing.T) {
+	for _, reached := range []bool{false, true} {
+		e := newEnsemble(t, 3, 0, nil)
+		lead := e.leader()
+		at := e.other(lead)
+		g := e.guest(at)
+		g.call(1, wire.OpCreate, create("/q", "", 0))
+		// Either the proposals get lost, or the word that they are committed does.
+		e.drop = func(_ int64, m zab.Message) bool {
+			return m.Type == zab.Commit || !reached && m.Type == zab.Proposal
+		}
+		g.feed(request(2, wire.OpCreate, create("/q/n-", "x", wire.FlagPersistentSequential)))
+		g.feed(request(3, wire.OpGetChildren, unwatched("/q")))
+		e.settle()
+		e.kill(lead)
+		e.drop = nil
+		got := g.wait(2)
+		if len(got) != 2 || got[0].Xid != 2 || got[0].Err != wire.OK || got[1].Xid != 3 {
+			t.Fatalf("reached %v: answers %+v", reached, got)
+		}
+		rd := wire.NewReader(got[1].body)
+		if n := rd.Int(); n != 1 {
+			t.Fatalf("reached %v: %d children, want 1", reached, n)
+		}
+	}
+}
+
+// While there is no leader nobody is told anything, and what was asked is answered
+// later.
+func TestClientsWaitForALeader(t *testing.T) {
+	e := newEnsemble(t, 3, 0, nil)
+	lead := e.leader()
+	at := e.other(lead)
+	g := e.guest(at)
+	e.kill(lead)
+	e.settle()
+	if e.members[at].m.Serving() {
+		t.Fatal("serves without a leader")
+	}
+	g.feed(request(-2, wire.OpPing, nil))
+	g.feed(request(7, wire.OpExists, unwatched("/")))
+	if got := g.answers(); len(got) != 0 {
+		t.Fatalf("answers without a leader: %+v", got)
+	}
+	if got := g.wait(2); got[0].Xid != -2 || got[1].Xid != 7 {
+		t.Fatalf("answers %+v", got)
+	}
+}
+
+// Without a leader for too long, connections are closed.
+func TestClientsAreNotHeldForEver(t *testing.T) {
+	e := newEnsemble(t, 3, 0, nil)
+	lead := e.leader()
+	at := e.other(lead)
+	g := e.guest(at)
+	e.kill(lead)
+	e.kill(e.other(lead, at))
+	e.run(func() bool { return g.c.State() == replica.StateClosed })
+	late := e.dial(at)
+	late.feed(frame((&wire.ConnectRequest{TimeOut: 5000}).Append(nil)))
+	if late.c.State() != replica.StateClosed {
+		t.Fatal("a client is kept although there is no leader")
+	}
+}
+
+// A session moves to another server with its ephemerals, and its old connection
+// cannot write any more.
+func TestSessionMoves(t *testing.T) {
+	e := newEnsemble(t, 3, 0, nil)
+	lead := e.leader()
+	a := e.other(lead)
+	b := e.other(lead, a)
+	for _, way := range [][2]int64{{a, b}, {a, lead}, {lead, b}} {
+		g := e.guest(way[0])
+		g.call(1, wire.OpCreate, create("/e", "", wire.FlagEphemeral))
+		h := e.dial(way[1])
+		h.id, h.passwd = g.id, g.passwd
+		if r := h.join(); r.SessionID != g.id {
+			t.Fatalf("%v: the session did not move: %+v", way, r)
+		}
+		if x := h.call(1, wire.OpGetEphemerals, syncBody("/")); x.Err != wire.OK {
+			t.Fatalf("%v: %+v", way, x)
+		}
+		g.feed(request(2, wire.OpSetData, setData("/e", "stale")))
+		e.run(func() bool { g.answers(); return g.c.State() == replica.StateClosed })
+		if x := h.call(2, wire.OpGetData, unwatched("/e")); x.data() != "" {
+			t.Fatalf("%v: the old connection wrote", way)
+		}
+		h.call(3, wire.OpCloseSession, nil)
+	}
+	g := e.dial(b)
+	g.id, g.passwd = 77<<56|5, make([]byte, wire.PasswdBytes)
+	if r := g.join(); r.SessionID != 0 {
+		t.Fatal("a wrong password was taken")
+	}
+}
+
+// A session that nobody renews ends, wherever its client is; one that is renewed at a
+// follower does not.
+func TestSessionsExpireAtTheLeader(t *testing.T) {
+	e := newEnsemble(t, 3, 0, nil)
+	lead := e.leader()
+	at := e.other(lead)
+	quiet, busy := e.guest(at), e.guest(at)
+	quiet.call(1, wire.OpCreate, create("/quiet", "", wire.FlagEphemeral))
+	busy.call(1, wire.OpCreate, create("/busy", "", wire.FlagEphemeral))
+	n := 0
+	e.run(func() bool {
+		if n++; n%20 == 0 {
+			busy.feed(request(-2, wire.OpPing, nil))
+			busy.take()
+		}
+		return quiet.c.State() == replica.StateClosed && n > 1000
+	})
+	if a := busy.call(2, wire.OpExists, unwatched("/quiet")); a.Err != wire.ErrNoNode {
+		t.Fatalf("the ephemeral of an expired session: %v", a.Err)
+	}
+	if a := busy.call(3, wire.OpExists, unwatched("/busy")); a.Err != wire.OK {
+		t.Fatalf("the ephemeral of a session that is alive: %v", a.Err)
+	}
+}
+
+// A read that asks for it sees what was written through another server.
+func TestLinearizableReads(t *testing.T) {
+	e := newEnsemble(t, 3, 0, func(o *replica.Options) { o.LinearizableReads = true })
+	lead := e.leader()
+	at := e.other(lead)
+	w, r := e.guest(lead), e.guest(at)
+	w.call(1, wire.OpCreate, create("/x", "old", 0))
+	r.call(1, wire.OpGetData, unwatched("/x"))
+	lag := true
+	e.drop = func(to int64, m zab.Message) bool { return false }
+	var late []zab.Message
+	e.drop = func(to int64, m zab.Message) bool {
+		if lag && to == at && (m.Type == zab.Commit || m.Type == zab.Sync || len(late) > 0 && m.Conn != 0) {
+			late = append(late, m)
+			return true
+		}
+		return false
+	}
+	w.call(2, wire.OpSetData, setData("/x", "new"))
+	r.feed(request(2, wire.OpGetData, unwatched("/x")))
+	e.settle()
+	if got := r.answers(); len(got) != 0 {
+		t.Fatalf("a read was answered before its leader spoke: %+v", got)
+	}
+	lag = false
+	e.members[at].inbox = append(late, e.members[at].inbox...)
+	if got := r.wait(1); got[0].data() != "new" {
+		t.Fatalf("read %q", got[0].data())
+	}
+}
+
+// Installed brings another tree, and closes who was on the last one.
+func TestInstalledTree(t *testing.T) {
+	e := newEnsemble(t, 3, 0, nil)
+	lead := e.leader()
+	at := e.other(lead)
+	g := e.guest(at)
+	e.kill(lead)
+	e.settle()
+	tree, err := znode.Open(znode.Options{Backend: znode.NewMemBackend(), Digest: true})
+	e.must(err)
+	e.must(e.members[at].m.Installed(tree, e.time))
+	if g.c.State() != replica.StateClosed {
+		t.Fatal("a client outlived its tree")
+	}
+	if e.members[at].m.Replica().Tree() != tree {
+		t.Fatal("the tree is the old one")
+	}
+}

@@ -1,0 +1,511 @@
+package replica
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/quorate/quorate/zab"
+	"github.com/quorate/quorate/znode"
+)
+
+// MemberOptions configure a Member.
+type MemberOptions struct {
+	// HoldMillis is how long clients of a server without a leader are kept
+	// waiting before their connections are closed; 0 = 10,000. ZooKeeper closes
+	// them at once.
+	HoldMillis int64
+	// NoLeaderServes has a leader take no clients (leaderServes=no).
+	NoLeaderServes bool
+	// WaitingBytesMax is from how many bytes of waiting requests on a Member is
+	// Backlogged; 0 = 64 MiB.
+	WaitingBytesMax int
+}
+
+// Member is one server of an ensemble without its hands: the protocol core and the
+// replica, stepped together. What clients submit goes through the core of the
+// leader, wherever that is, and comes back as transactions to apply.
+//
+// A Member belongs to one goroutine, the loop. Each input is followed by Take until
+// that has no more to say. Like its parts it does no I/O and reads no clock, and
+// the same inputs give the same outputs.
+//
+// While there is no leader the clients wait: what they send stays in their
+// connections' buffers, writes that were on their way are kept, and nobody is told
+// that a session is alive. When the next leader is established, every write that
+// the new history does not contain, and so never will, is sent again.
+type Member struct {
+	core *zab.Core
+	rep  *Replica
+	opt  MemberOptions
+
+	leading bool
+	// epoch is that of the established leader, 0 while there is none.
+	epoch int64
+	// since is the time, in ms, from which on there has been no leader.
+	since int64
+	// unsent are writes that were on their way to the last leader and go to this
+	// one, before anything that waits.
+	unsent  []*ownWrite
+	waiting waitingSteps
+	syncs   syncQueue
+	replies []delayedReply
+	// asking are the clients that wait for the leader's word about their session.
+	asking map[int64][]asked
+
+	batch commits
+	slab  slab
+	log   proposals
+}
+
+// NewMember returns a server that looks for a leader and serves nobody yet. The
+// replica's options say Member, and its tree is at core.Boot.Applied. The error is
+// that of [zab.New].
+func NewMember(core zab.Config, r *Replica, o MemberOptions, t Time) (*Member, error) {
+	if !r.opt.Member {
+		panic("replica: a Member of a replica that serves alone")
+	}
+	if o.HoldMillis == 0 {
+		o.HoldMillis = 10_000
+	}
+	if o.WaitingBytesMax == 0 {
+		o.WaitingBytesMax = 64 << 20
+	}
+	c, err := zab.New(core)
+	if err != nil {
+		return nil, err
+	}
+	m := &Member{core: c, rep: r, opt: o, since: t.Mono, asking: make(map[int64][]asked)}
+	m.log.m = m
+	r.full = func() bool { return c.CanPropose() != nil }
+	return m, nil
+}
+
+// Core returns the protocol core, to look at.
+func (m *Member) Core() *zab.Core { return m.core }
+
+// Replica returns the replica.
+func (m *Member) Replica() *Replica { return m.rep }
+
+// Status is the core's.
+func (m *Member) Status() zab.Status { return m.core.Status() }
+
+// Serving reports whether clients are served.
+func (m *Member) Serving() bool { return m.rep.serving }
+
+// Backlogged reports whether so much waits that nothing more should be submitted.
+func (m *Member) Backlogged() bool { return m.waiting.bytes > m.opt.WaitingBytesMax }
+
+// Step takes a message of a peer, or news of a connection.
+func (m *Member) Step(msg zab.Message, t Time) {
+	m.rep.now = t.Mono
+	m.core.Step(msg)
+}
+
+// Durable tells that all writes up to seq are durable. Messages that waited for
+// them have been handed over before.
+func (m *Member) Durable(seq uint64, t Time) {
+	m.rep.now = t.Mono
+	m.core.Durable(seq)
+}
+
+// DiskFailed tells that a write failed; see [zab.Core.DiskFailed].
+func (m *Member) DiskFailed(t Time) {
+	m.rep.now = t.Mono
+	m.core.DiskFailed()
+}
+
+// Purged tells that the log on disk begins after zxid now.
+func (m *Member) Purged(zxid int64) { m.core.Purged(zxid) }
+
+// HandOver begins a graceful end of this server's leadership.
+func (m *Member) HandOver() error { return m.core.HandOver() }
+
+// Tick passes one tick of the core, and lets a leader look at its sessions.
+func (m *Member) Tick(t Time) error {
+	m.rep.now = t.Mono
+	m.core.Tick()
+	if m.epoch == 0 && t.Mono-m.since >= m.opt.HoldMillis {
+		m.refuse()
+	}
+	if m.leading {
+		return m.rep.Tick(&m.log, t)
+	}
+	return nil
+}
+
+// Submit takes a step that a connection asked for. It waits while there is no
+// leader, or while the leader takes no more proposals.
+func (m *Member) Submit(s *Submission, t Time) error {
+	m.rep.now = t.Mono
+	if s.Kind == SubmitDetach {
+		m.rep.detach(s.Client)
+		return nil
+	}
+	if m.busy() {
+		m.waiting.push(s)
+		return nil
+	}
+	return m.submit(s, t)
+}
+
+// busy reports whether something new has to wait for its turn.
+func (m *Member) busy() bool { return len(m.unsent) > 0 || m.waiting.len() > 0 || !m.ready() }
+
+// ready reports whether requests can be dealt with.
+func (m *Member) ready() bool {
+	return m.epoch != 0 && (!m.leading || m.core.CanPropose() == nil)
+}
+
+func (m *Member) submit(s *Submission, t Time) error {
+	switch s.Kind {
+	case SubmitConnect:
+		return m.connect(s, t)
+	case SubmitSync:
+		m.syncs.add(s.Client, s.Client.session.ID, s.Xid)
+		return nil
+	default:
+		return m.write(s, t)
+	}
+}
+
+// Take returns what has to be done; see [zab.Ready]. What it delivers has been dealt
+// with here. ok is false when there is nothing.
+func (m *Member) Take(t Time) (out zab.Ready, ok bool, err error) {
+	m.rep.now = t.Mono
+	if err := m.retry(t); err != nil {
+		return out, false, err
+	}
+	m.askSync()
+	if !m.core.HasReady() {
+		m.rep.Flush()
+		return out, false, nil
+	}
+	out = m.core.Ready()
+	m.core.Advance()
+	if err := m.deliver(out.Deliver, t); err != nil {
+		return out, false, err
+	}
+	out.Deliver = nil
+	m.reportSessions(out.Send)
+	return out, true, nil
+}
+
+// retry deals with what waits, as far as it can be dealt with now.
+func (m *Member) retry(t Time) error {
+	for len(m.unsent) > 0 && m.ready() {
+		w := m.unsent[0]
+		m.unsent = m.unsent[1:]
+		if err := m.send(w, t); err != nil {
+			return err
+		}
+	}
+	for m.waiting.len() > 0 && m.ready() {
+		if err := m.retryOne(m.waiting.pop(), t); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (m *Member) retryOne(w waitingStep, t Time) error {
+	if w.remote != nil {
+		return m.serveRequest(w.remote, t)
+	}
+	return m.submit(&w.sub, t)
+}
+
+// deliver carries out what the core orders, in order.
+func (m *Member) deliver(list []zab.Delivery, t Time) error {
+	for i := range list {
+		d := &list[i]
+		if d.Kind == zab.DeliverCommit {
+			m.batch = append(m.batch, d.Entry)
+			continue
+		}
+		if err := m.applyBatch(t); err != nil {
+			return err
+		}
+		if err := m.deliverOne(d, t); err != nil {
+			return err
+		}
+	}
+	return m.applyBatch(t)
+}
+
+func (m *Member) deliverOne(d *zab.Delivery, t Time) error {
+	switch d.Kind {
+	case zab.DeliverPacket:
+		return m.packet(&d.Packet, t)
+	case zab.DeliverSynced:
+		return m.synced()
+	case zab.DeliverServe:
+		return m.serve(t)
+	case zab.DeliverStop:
+		m.stop(t)
+	case zab.DeliverCommit:
+	}
+	return nil
+}
+
+// commits are entries to apply together.
+type commits []zab.Entry
+
+// Len implements [Entries].
+func (c commits) Len() int { return len(c) }
+
+// Entry implements [Entries].
+func (c commits) Entry(i int) (zxid int64, payload []byte) { return c[i].Zxid, c[i].Data }
+
+// applyBatch applies the commits that have gathered.
+func (m *Member) applyBatch(t Time) error {
+	if len(m.batch) == 0 {
+		return nil
+	}
+	last := m.batch[len(m.batch)-1].Zxid
+	err := m.rep.Apply(m.batch, t.Mono)
+	clear(m.batch)
+	m.batch = m.batch[:0]
+	if err != nil {
+		return err
+	}
+	if m.leading {
+		m.rep.Committed(last)
+		m.releaseReplies()
+	}
+	return nil
+}
+
+// serve begins to serve clients under an established leader.
+func (m *Member) serve(t Time) error {
+	st := m.core.Status()
+	if st.Phase != zab.Broadcast {
+		return nil // it is over already: DeliverStop follows
+	}
+	m.leading, m.epoch = st.Role == zab.Leading, st.CurrentEpoch
+	m.rep.reconcile()
+	if m.leading {
+		m.rep.lead(m.core.NextZxid())
+	}
+	if m.leading && m.opt.NoLeaderServes {
+		m.refuse()
+	} else {
+		m.claimSessions()
+		m.rep.open()
+	}
+	if m.leading {
+		if err := m.closeOrphans(t); err != nil {
+			return err
+		}
+	}
+	m.resend()
+	return nil
+}
+
+// stop begins the time without a leader.
+func (m *Member) stop(t Time) {
+	m.leading, m.epoch, m.since = false, 0, t.Mono
+	m.rep.follow()
+	m.rep.shut()
+	m.waiting.dropRemote()
+	m.replies, m.unsent = nil, nil
+	m.syncs.unsend()
+}
+
+// refuse closes all clients, and those that come, until there is a leader.
+func (m *Member) refuse() {
+	if m.rep.refusing {
+		return
+	}
+	tree := m.rep.Tree()
+	tree.Lock()
+	m.rep.serving, m.rep.refusing = false, true
+	tree.Unlock()
+	m.endAll()
+}
+
+// endAll closes all clients and forgets what they wait for.
+func (m *Member) endAll() {
+	m.rep.EachClient(m.rep.end)
+	m.waiting.dropOwn()
+	m.unsent = nil
+	m.syncs = syncQueue{}
+	clear(m.asking)
+	for _, s := range m.rep.sessions {
+		s.own = ownQueue{}
+	}
+	clear(m.rep.offers)
+}
+
+// Installed replaces the tree by the one that a WriteInstall has put in place; call
+// it before the Durable of that write. Nobody has followed from one tree to the
+// other, so all clients are closed: their sessions go on elsewhere or here.
+func (m *Member) Installed(tree *znode.Tree, t Time) error {
+	m.rep.now = t.Mono
+	if m.epoch != 0 {
+		panic("replica: a snapshot is installed while clients are served")
+	}
+	m.endAll()
+	m.rep.replaceTree(tree)
+	return nil
+}
+
+// replaceTree makes tree the database.
+func (r *Replica) replaceTree(tree *znode.Tree) {
+	r.loading.Lock()
+	old := r.Tree()
+	old.Lock()
+	r.db.Store(tree)
+	old.Unlock()
+	r.loading.Unlock()
+	r.stalled = nil
+	r.digests.clear()
+	r.sessions = make(map[int64]*Session)
+	for id, timeout := range tree.Sessions() {
+		r.openSession(id, timeout)
+	}
+}
+
+// open lets clients be served, and those that wait go on.
+func (r *Replica) open() {
+	tree := r.Tree()
+	tree.Lock()
+	r.serving, r.refusing = true, false
+	tree.Unlock()
+	r.EachClient(func(c *Client) {
+		c.mu.Lock()
+		held := c.held
+		c.held = false
+		c.mu.Unlock()
+		if held {
+			r.resume = append(r.resume, c)
+		}
+	})
+}
+
+// shut has clients wait.
+func (r *Replica) shut() {
+	tree := r.Tree()
+	tree.Lock()
+	r.serving = false
+	tree.Unlock()
+}
+
+// reconcile makes the sessions those of the tree, which holds all that is committed.
+func (r *Replica) reconcile() {
+	known := r.Tree().Sessions()
+	for _, id := range r.sessionIDs() {
+		if _, ok := known[id]; ok {
+			continue
+		}
+		if c := r.sessions[id].client; c != nil {
+			r.end(c)
+		}
+		delete(r.sessions, id)
+	}
+}
+
+// sessionIDs returns the ids of all sessions in ascending order.
+func (r *Replica) sessionIDs() []int64 {
+	ids := make([]int64, 0, len(r.sessions))
+	for id := range r.sessions {
+		ids = append(ids, id)
+	}
+	slices.Sort(ids)
+	return ids
+}
+
+// waitingStep is a submission, or a request that a learner sent to this leader.
+type waitingStep struct {
+	sub    Submission
+	remote *remoteRequest
+	bytes  int
+}
+
+// waitingSteps is a FIFO of them.
+type waitingSteps struct {
+	list  []waitingStep
+	bytes int
+}
+
+func (w *waitingSteps) len() int { return len(w.list) }
+
+// push keeps a copy of a submission.
+func (w *waitingSteps) push(s *Submission) {
+	c := *s
+	c.Body = append([]byte(nil), s.Body...)
+	w.add(waitingStep{sub: c, bytes: len(c.Body)})
+}
+
+func (w *waitingSteps) pushRemote(q *remoteRequest) {
+	w.add(waitingStep{remote: q, bytes: len(q.body)})
+}
+
+func (w *waitingSteps) add(s waitingStep) {
+	w.list = append(w.list, s)
+	w.bytes += s.bytes
+}
+
+func (w *waitingSteps) pop() waitingStep {
+	s := w.list[0]
+	w.list[0] = waitingStep{}
+	w.bytes -= s.bytes
+	if w.list = w.list[1:]; len(w.list) == 0 {
+		w.list = nil
+	}
+	return s
+}
+
+// dropRemote forgets the learners' requests: they will send them to the next leader.
+func (w *waitingSteps) dropRemote() { w.drop(func(s *waitingStep) bool { return s.remote != nil }) }
+
+func (w *waitingSteps) dropOwn() { w.drop(func(s *waitingStep) bool { return s.remote == nil }) }
+
+func (w *waitingSteps) drop(which func(*waitingStep) bool) {
+	kept := w.list[:0]
+	for i := range w.list {
+		if which(&w.list[i]) {
+			w.bytes -= w.list[i].bytes
+		} else {
+			kept = append(kept, w.list[i])
+		}
+	}
+	clear(w.list[len(kept):])
+	w.list = kept
+}
+
+// slab cuts small pieces of memory from large ones. Pieces are never reused.
+type slab struct{ free []byte }
+
+// slabBytes is the size of the large ones.
+const slabBytes = 64 << 10
+
+// room returns an empty slice to append about n bytes to; keep takes what came of it.
+func (s *slab) room(n int) []byte {
+	if cap(s.free) < n {
+		s.free = make([]byte, 0, max(slabBytes, n))
+	}
+	return s.free[:0]
+}
+
+// keep returns the piece, whose memory is its own from now on.
+func (s *slab) keep(b []byte) []byte {
+	s.free = b[len(b):]
+	return b[:len(b):len(b)]
+}
+
+// proposals is the Appender of a leader: what is prepared is proposed.
+type proposals struct{ m *Member }
+
+// proposalRoom is what most transactions need.
+const proposalRoom = 512
+
+// Begin implements [Appender].
+func (p *proposals) Begin() []byte { return p.m.slab.room(proposalRoom) }
+
+// End implements [Appender].
+func (p *proposals) End(buf []byte, zxid int64) {
+	got, err := p.m.core.Propose(p.m.slab.keep(buf))
+	if err != nil || got != zxid {
+		panic(fmt.Sprintf("replica: transaction %#x was proposed as %#x: %v", zxid, got, err))
+	}
+}

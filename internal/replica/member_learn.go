@@ -1,0 +1,218 @@
+package replica
+
+import (
+	"slices"
+
+	"github.com/quorate/quorate/wire"
+	"github.com/quorate/quorate/zab"
+	"github.com/quorate/quorate/znode"
+)
+
+// This file is what a server does for its own clients with the help of the leader.
+
+// newWrite makes the packet that a write travels as.
+func (m *Member) newWrite(s *Submission, session int64, op wire.Op, xid int32, body []byte) *ownWrite {
+	b := m.slab.room(requestHead + len(body))
+	b = wire.AppendInt(wire.AppendInt(wire.AppendLong(b, session), xid), int32(op))
+	b = append(b, body...)
+	return &ownWrite{
+		owner:   owner{client: s.Client, op: op, xid: xid, at: s.At},
+		session: session, data: m.slab.keep(b), ids: s.IDs,
+	}
+}
+
+// write sends a client's write on its way.
+func (m *Member) write(s *Submission, t Time) error {
+	c := s.Client
+	if !znode.Parses(s.Op, s.Body) {
+		return m.rep.refuse(c, wire.ErrMarshalling)
+	}
+	w := m.newWrite(s, c.session.ID, s.Op, s.Xid, s.Body)
+	sess := m.rep.sessions[w.session]
+	if sess == nil || sess != c.session {
+		// The session has ended; so does this connection, if it has not already.
+		m.rep.end(c)
+		return nil
+	}
+	c.proposed++
+	sess.own.push(w)
+	return m.send(w, t)
+}
+
+// send gives a write to the leader. If there is none it stays where it is until there
+// is.
+func (m *Member) send(w *ownWrite, t Time) error {
+	if m.leading {
+		return m.proposeOwn(w, t)
+	}
+	if m.core.Forward(zab.Request, w.data, appendIDs(nil, w.ids)) == nil {
+		w.epoch = m.epoch
+	}
+	return nil
+}
+
+// proposeOwn proposes the write of a client of this leader.
+func (m *Member) proposeOwn(w *ownWrite, t Time) error {
+	q := remoteRequest{session: w.session, cxid: w.xid, op: w.op, body: w.body(), ids: w.ids}
+	w.epoch = m.epoch
+	code, err := m.propose(&q, m.rep.opt.ServerID, t)
+	if err != nil || code == wire.OK {
+		return err
+	}
+	return m.proposeError(&q, code, t)
+}
+
+// resend gives the new leader every write that was on its way to the last one. All of
+// the history that the last leader left has been applied, so what is still here is not
+// part of it, and never will be. Only when the leader is the same, and merely the
+// connection to it was lost, nobody knows: those clients are told as ZooKeeper tells
+// all of them, by closing their connections.
+func (m *Member) resend() {
+	for _, id := range m.offered() {
+		w := m.rep.offers[id]
+		if w.epoch == m.epoch {
+			m.rep.end(w.client)
+			delete(m.rep.offers, id)
+			continue
+		}
+		m.unsent = append(m.unsent, w)
+	}
+	for _, id := range m.rep.sessionIDs() {
+		s := m.rep.sessions[id]
+		if slices.ContainsFunc(s.own.list, func(w *ownWrite) bool { return w.epoch == m.epoch }) {
+			for _, w := range s.own.list {
+				m.rep.end(w.client)
+			}
+			s.own = ownQueue{}
+			continue
+		}
+		m.unsent = append(m.unsent, s.own.list...)
+	}
+}
+
+// offered returns the ids of the sessions being created, in ascending order.
+func (m *Member) offered() []int64 {
+	ids := make([]int64, 0, len(m.rep.offers))
+	for id := range m.rep.offers {
+		ids = append(ids, id)
+	}
+	slices.Sort(ids)
+	return ids
+}
+
+// asked is a client that waits for the leader's word about its session; or, with no
+// client, the one attached does.
+type asked struct {
+	client  *Client
+	timeout int32
+}
+
+// ask has the leader say whether a session that a client brings is alive, which also
+// makes it this server's (Learner.validateSession).
+func (m *Member) ask(c *Client, id int64, timeout int32) {
+	m.asking[id] = append(m.asking[id], asked{c, timeout})
+	m.askLeader(id, timeout)
+}
+
+func (m *Member) askLeader(id int64, timeout int32) {
+	// If there is no leader any more, all is asked again when there is one.
+	_ = m.core.Forward(zab.Revalidate, wire.AppendInt(wire.AppendLong(nil, id), timeout), nil)
+}
+
+// claimSessions tells a new leader which sessions are here. The leader learns whom to
+// let write for them, and this server which are gone.
+func (m *Member) claimSessions() {
+	ids := m.rep.sessionIDs()
+	for _, id := range ids {
+		s := m.rep.sessions[id]
+		switch {
+		case s.client == nil:
+		case m.leading:
+			s.owner = m.rep.opt.ServerID
+		default:
+			m.askLeader(id, s.timeout.Load())
+		}
+	}
+	for _, id := range m.askedFor() {
+		list := m.asking[id]
+		if !m.leading {
+			m.askLeader(id, list[len(list)-1].timeout)
+			continue
+		}
+		delete(m.asking, id)
+		for _, a := range list {
+			m.attachHere(a.client, id, a.timeout, Time{Mono: m.rep.now})
+		}
+	}
+}
+
+// askedFor returns the ids of the sessions asked for, in ascending order.
+func (m *Member) askedFor() []int64 {
+	ids := make([]int64, 0, len(m.asking))
+	for id := range m.asking {
+		ids = append(ids, id)
+	}
+	slices.Sort(ids)
+	return ids
+}
+
+// revalidated takes the leader's word about a session (Learner.revalidate).
+func (m *Member) revalidated(data []byte, t Time) error {
+	rd := wire.NewReader(data)
+	id, valid := rd.Long(), rd.Bool()
+	if rd.Err() != nil {
+		return nil
+	}
+	r := m.rep
+	s := r.sessions[id]
+	list := m.asking[id]
+	delete(m.asking, id)
+	if !valid {
+		if s != nil && s.client != nil {
+			r.end(s.client)
+		}
+		for _, a := range list {
+			r.denySession(a.client)
+		}
+		return nil
+	}
+	for _, a := range list {
+		if a.client.State() != StateConnecting {
+			continue
+		}
+		if s == nil {
+			s = r.openSession(id, a.timeout)
+		}
+		r.giveSession(a.client, s, a.timeout, t)
+	}
+	return nil
+}
+
+// reportSessions fills the answers to the leader's pings with the sessions that were
+// heard from since the last one (Learner.ping).
+func (m *Member) reportSessions(out []zab.Message) {
+	if m.leading || m.epoch == 0 {
+		return
+	}
+	for i := range out {
+		if out[i].Type == zab.Ping {
+			out[i].Data = m.rep.heardFrom(out[i].Data)
+		}
+	}
+}
+
+// heardFrom appends the sessions, with their timeouts, that were heard from since the
+// last call.
+func (r *Replica) heardFrom(dst []byte) []byte {
+	if dst == nil {
+		dst = []byte{}
+	}
+	for _, id := range r.sessionIDs() {
+		s := r.sessions[id]
+		if heard := s.heard.Load(); s.client != nil && heard > s.reported {
+			s.reported = heard
+			dst = wire.AppendInt(wire.AppendLong(dst, id), s.timeout.Load())
+		}
+	}
+	return dst
+}
