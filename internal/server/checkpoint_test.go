@@ -64,7 +64,7 @@ func TestWritesWaitWhenTheTreeIsFullOfChanges(t *testing.T) {
 	}()
 	for waits := false; !waits; {
 		var used int64
-		if !r.s.onLoop(func() { waits, used = r.s.loop.ckpt.throttled(r.s), r.s.tree.MemoryBytes() }) {
+		if !r.s.onLoop(func() { waits, used = r.s.loop.ckpt.throttled(), r.s.tree.MemoryBytes() }) {
 			t.Fatal("the server has stopped")
 		}
 		if used > 80<<20 {

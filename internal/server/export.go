@@ -70,7 +70,7 @@ func offline(cfg Config, f func(*Server, *Report) error) (Report, error) {
 	r := Report{}
 	err := s.recover()
 	if err == nil {
-		err = s.checkpointNow()
+		err = checkpointNow(s.tree)
 	}
 	if err == nil {
 		r.Recovery, r.Sessions, r.Digest = s.recovered, s.tree.SessionCount(), s.tree.Digest()

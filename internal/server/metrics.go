@@ -6,6 +6,8 @@ import (
 	"runtime"
 	"sync/atomic"
 	"time"
+
+	"github.com/quorate/quorate/znode"
 )
 
 // stats count what concerns the runtime alone; what concerns requests is in
@@ -85,20 +87,20 @@ func (s *Server) mntrRequests(put func(string, any)) {
 func (s *Server) mntrTree(put func(string, any)) {
 	put("znode_count", s.nodeCount())
 	put("watch_count", s.rep.WatchCount())
-	s.tree.RLock()
-	defer s.tree.RUnlock()
-	put("ephemerals_count", s.tree.EphemeralCount())
-	put("approximate_data_size", s.tree.DataBytes())
-	put("global_sessions", s.tree.SessionCount())
-	put("local_sessions", 0)
-	put("digest_mismatches_count", s.tree.DigestMismatches())
-	put("quorate_tree_memory_bytes", s.tree.MemoryBytes())
-	put("quorate_tree_dirty_bytes", s.tree.DirtyBytes())
-	s.mntrQuotas(put)
+	s.view(func(tree *znode.Tree) {
+		put("ephemerals_count", tree.EphemeralCount())
+		put("approximate_data_size", tree.DataBytes())
+		put("global_sessions", tree.SessionCount())
+		put("local_sessions", 0)
+		put("digest_mismatches_count", tree.DigestMismatches())
+		put("quorate_tree_memory_bytes", tree.MemoryBytes())
+		put("quorate_tree_dirty_bytes", tree.DirtyBytes())
+		mntrQuotas(put, tree)
+	})
 }
 
-func (s *Server) mntrQuotas(put func(string, any)) {
-	for _, q := range s.tree.Quotas() {
+func mntrQuotas(put func(string, any), tree *znode.Tree) {
+	for _, q := range tree.Quotas() {
 		name := q.Namespace() + "_quota_"
 		put(name+"count_limit_per_namespace", q.Limits.Count)
 		put(name+"bytes_limit_per_namespace", q.Limits.Bytes)

@@ -67,7 +67,7 @@ func (s *Server) recover() error {
 	if fresh {
 		// From now on there is a checkpoint for the log to stand on: a log
 		// without one would look like a Java server's that lost its snapshots.
-		if err := s.checkpointNow(); err != nil {
+		if err := checkpointNow(s.tree); err != nil {
 			return err
 		}
 	}

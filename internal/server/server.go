@@ -31,7 +31,6 @@ type Server struct {
 	txns  *txnlog.Log
 	rep   *replica.Replica
 	loop  *loop
-	disk  disk
 
 	listeners []net.Listener
 	start     time.Time // with a monotonic reading: the origin of mono
@@ -77,11 +76,9 @@ func newServer(cfg Config) *Server {
 }
 
 func (s *Server) open() error {
-	if err := s.recover(); err != nil {
+	if err := s.openStage(); err != nil {
 		return err
 	}
-	s.rep = replica.New(s.replicaOptions(), s.now())
-	s.disk = disk{s: s, work: make(chan diskWork, 64)}
 	// Probes of idle connections are off, as in ZooKeeper: sessions do that, and
 	// four options to set would be a fifth of what a connection costs.
 	lc := net.ListenConfig{KeepAlive: -1, KeepAliveConfig: net.KeepAliveConfig{Enable: s.cfg.TCPKeepAlive}}
@@ -93,6 +90,16 @@ func (s *Server) open() error {
 		}
 		s.listeners = append(s.listeners, l)
 	}
+	return nil
+}
+
+// openStage recovers the database and makes what commits to it.
+func (s *Server) openStage() error {
+	if err := s.recover(); err != nil {
+		return err
+	}
+	s.rep = replica.New(s.replicaOptions(), s.now())
+	s.loop.stage = newAlone(s)
 	return nil
 }
 
@@ -163,20 +170,18 @@ func (s *Server) Run(ctx context.Context) error {
 		s.closeListeners()
 		return errors.Join(err, s.closeStorage())
 	}
-	diskDone := make(chan struct{})
-	go func() { defer close(diskDone); s.disk.run() }()
+	s.loop.stage.start()
 	unhook := context.AfterFunc(ctx, s.stop)
 	defer unhook()
 
-	err := s.loop.run()
+	err := s.loop.run(s.loop.stage.tick())
 	s.stop()
 	close(s.stopped)
 	s.stopIO()
 	s.closeConns()
 	s.wait()
 	s.closeIO()
-	close(s.disk.work)
-	<-diskDone
+	s.loop.stage.end()
 	return s.finish(err)
 }
 
@@ -204,7 +209,8 @@ func (s *Server) finish(cause error) error {
 		s.log.Error("the server stops", zap.Error(cause))
 		return errors.Join(cause, s.closeStorage())
 	}
-	err := s.checkpointNow()
+	s.loop.ckpt.abandon()
+	err := checkpointNow(s.rep.Tree())
 	if err = errors.Join(err, s.closeStorage()); err != nil {
 		return err
 	}
@@ -212,20 +218,14 @@ func (s *Server) finish(cause error) error {
 }
 
 // checkpointNow writes a checkpoint while nothing else runs.
-func (s *Server) checkpointNow() error {
-	if k := &s.loop.ckpt; k.running { // its goroutine has ended: wait() came before
-		s.tree.Lock()
-		s.tree.EndCheckpoint(k.current, <-k.done)
-		s.tree.Unlock()
-		k.running = false
-	}
-	s.tree.Lock()
-	c := s.tree.BeginCheckpoint()
-	s.tree.Unlock()
+func checkpointNow(tree *znode.Tree) error {
+	tree.Lock()
+	c := tree.BeginCheckpoint()
+	tree.Unlock()
 	err := c.Write()
-	s.tree.Lock()
-	s.tree.EndCheckpoint(c, err)
-	s.tree.Unlock()
+	tree.Lock()
+	tree.EndCheckpoint(c, err)
+	tree.Unlock()
 	return err
 }
 

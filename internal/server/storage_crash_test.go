@@ -203,7 +203,7 @@ func compare(s *Server, a *archive, acked int64) error {
 	if n := s.tree.DigestMismatches(); n != 0 {
 		return fmt.Errorf("%d digests differ", n)
 	}
-	if err := s.checkpointNow(); err != nil {
+	if err := checkpointNow(s.tree); err != nil {
 		return err
 	}
 	got, err := restingState(s.tree, s.store)

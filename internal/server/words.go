@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/quorate/quorate/internal/replica"
+	"github.com/quorate/quorate/znode"
 )
 
 // wordBytes is the length of a command; it stands where a packet's length
@@ -135,17 +136,24 @@ func (s *Server) outstanding() int {
 	return total
 }
 
-func (s *Server) lastZxid() int64 {
-	s.tree.RLock()
-	defer s.tree.RUnlock()
-	return s.tree.LastZxid()
+func (s *Server) lastZxid() (zxid int64) {
+	s.view(func(tree *znode.Tree) { zxid = tree.LastZxid() })
+	return zxid
+}
+
+// view calls f with the tree, locked for reading. Any goroutine may call it.
+func (s *Server) view(f func(*znode.Tree)) {
+	s.rep.View(func(tree *znode.Tree) {
+		tree.RLock()
+		defer tree.RUnlock()
+		f(tree)
+	})
 }
 
 // nodeCount counts as ZooKeeper does, which stores the root under two names.
-func (s *Server) nodeCount() int64 {
-	s.tree.RLock()
-	defer s.tree.RUnlock()
-	return s.tree.NodeCount() + 1
+func (s *Server) nodeCount() (n int64) {
+	s.view(func(tree *znode.Tree) { n = tree.NodeCount() + 1 })
+	return n
 }
 
 func (s *Server) writeClients(w *bytes.Buffer) {
@@ -340,13 +348,15 @@ func (s *Server) wallOf(mono int64) time.Time {
 }
 
 func (s *Server) dumpEphemerals(w *bytes.Buffer) {
-	s.tree.RLock()
-	defer s.tree.RUnlock()
-	ids := s.tree.EphemeralSessions()
+	s.view(func(tree *znode.Tree) { dumpEphemerals(w, tree) })
+}
+
+func dumpEphemerals(w *bytes.Buffer, tree *znode.Tree) {
+	ids := tree.EphemeralSessions()
 	fmt.Fprintf(w, "ephemeral nodes dump:\nSessions with Ephemerals (%d):\n", len(ids))
 	for _, id := range ids {
 		fmt.Fprintf(w, "0x%x:\n", id)
-		for _, p := range s.tree.Ephemerals(id) {
+		for _, p := range tree.Ephemerals(id) {
 			fmt.Fprintf(w, "\t%s\n", p)
 		}
 	}

@@ -1,0 +1,197 @@
+package server
+
+import (
+	"fmt"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/quorate/quorate/zab/txnlog"
+)
+
+// alone is the stage of a server without peers: what is proposed is committed when
+// it is on disk.
+type alone struct {
+	s    *Server
+	l    *loop
+	disk disk
+
+	mu      sync.Mutex
+	durable []*txnlog.Batch // written and synced, in order
+	failed  error           // the log's, sticky
+
+	// Owned by the loop's goroutine.
+	building *txnlog.Batch
+	writing  int // batches given to the disk goroutine and not applied
+	free     []*txnlog.Batch
+}
+
+func newAlone(s *Server) *alone {
+	a := &alone{s: s, l: s.loop, building: new(txnlog.Batch)}
+	a.disk = disk{a: a, work: make(chan diskWork, 64), idle: make(chan struct{})}
+	return a
+}
+
+// start implements stage.
+func (a *alone) start() { go a.disk.run() }
+
+// end implements stage.
+func (a *alone) end() {
+	close(a.disk.work)
+	<-a.disk.idle
+}
+
+// tick implements stage.
+func (a *alone) tick() time.Duration { return tickInterval(a.s.cfg.TickTime) }
+
+// stop implements stage: there is nobody to tell.
+func (a *alone) stop() {}
+
+// done implements stage.
+func (a *alone) done() bool { return a.writing == 0 && a.building.Len() == 0 }
+
+// rollLog implements stage. What is applied is durable.
+func (a *alone) rollLog(f func(error)) {
+	a.disk.work <- diskWork{other: func() { a.s.txns.Roll(); f(nil) }}
+}
+
+// purgeLog implements stage.
+func (a *alone) purgeLog(checkpoint int64) {
+	a.disk.work <- diskWork{other: func() {
+		if _, err := a.s.txns.Purge(checkpoint+1, a.s.cfg.LogRetainBytes); err != nil {
+			a.s.log.Error("purging the transaction log", zap.Error(err))
+		}
+	}}
+}
+
+// step first lets the disk work, then applies what it has finished, then proposes.
+func (a *alone) step(ticked bool) error {
+	durable, err := a.take()
+	if err != nil {
+		return err
+	}
+	a.writing -= len(durable)
+	if err := a.propose(ticked); err != nil {
+		return err
+	}
+	a.giveToDisk()
+	for _, b := range durable {
+		if err := a.apply(b); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// take empties what others left for the loop.
+func (a *alone) take() (durable []*txnlog.Batch, err error) {
+	a.l.mu.Lock()
+	a.l.take()
+	a.l.mu.Unlock()
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	durable, a.durable = a.durable, nil
+	return durable, a.failed
+}
+
+// propose turns what was submitted into transactions.
+func (a *alone) propose(ticked bool) error {
+	t := a.s.now()
+	for i := range a.l.taken.subs {
+		if err := a.s.rep.Submit(a.building, a.l.taken.at(i), t); err != nil {
+			return err
+		}
+	}
+	a.l.taken.reset()
+	if ticked {
+		if err := a.s.rep.Tick(a.building, t); err != nil {
+			return err
+		}
+	}
+	a.s.rep.Flush()
+	return nil
+}
+
+// giveToDisk hands over the batch that is being built when the disk is idle;
+// while it works, the next batch gathers.
+func (a *alone) giveToDisk() {
+	if a.writing > 0 || a.building.Len() == 0 {
+		return
+	}
+	b := a.building
+	a.building = a.newBatch()
+	a.writing++
+	a.disk.work <- diskWork{batch: b}
+}
+
+func (a *alone) newBatch() *txnlog.Batch {
+	if n := len(a.free); n > 0 {
+		b := a.free[n-1]
+		a.free = a.free[:n-1]
+		return b
+	}
+	return new(txnlog.Batch)
+}
+
+// apply applies a durable batch and keeps it for reuse.
+func (a *alone) apply(b *txnlog.Batch) error {
+	if err := a.s.rep.Apply(b, a.s.mono()); err != nil {
+		return fmt.Errorf("applying committed transactions: %w", err)
+	}
+	zxid, _ := b.Entry(b.Len() - 1)
+	a.s.rep.Committed(zxid)
+	a.l.ckpt.applied(b.Len(), int64(b.Bytes()))
+	b.Reset()
+	a.free = append(a.free, b)
+	return nil
+}
+
+// disk is the goroutine that alone writes the transaction log.
+type disk struct {
+	a    *alone
+	work chan diskWork
+	idle chan struct{} // closed when the goroutine has ended
+}
+
+// diskWork is a batch to make durable, or something else to do with the log.
+type diskWork struct {
+	batch *txnlog.Batch
+	other func()
+}
+
+func (d *disk) run() {
+	defer close(d.idle)
+	for w := range d.work {
+		if w.other != nil {
+			w.other()
+			continue
+		}
+		err := d.write(w.batch)
+		d.a.mu.Lock()
+		if err != nil {
+			d.a.failed = fmt.Errorf("transaction log: %w", err)
+		} else {
+			d.a.durable = append(d.a.durable, w.batch)
+		}
+		d.a.mu.Unlock()
+		d.a.l.signal()
+	}
+}
+
+func (d *disk) write(b *txnlog.Batch) error {
+	if d.a.s.cfg.hooks.proposed != nil {
+		d.a.s.cfg.hooks.proposed(b)
+	}
+	if err := d.a.s.txns.Append(b); err != nil {
+		return err
+	}
+	start := time.Now()
+	err := d.a.s.txns.Sync()
+	took := time.Since(start)
+	d.a.s.stats.fsync(took)
+	if took > d.a.s.cfg.SyncWarn {
+		d.a.s.log.Warn("a sync of the transaction log was slow", zap.Duration("took", took))
+	}
+	return err
+}
