@@ -63,6 +63,7 @@ type Client struct {
 	// paused says that Feed stopped because the queue or the output is full.
 	paused      bool
 	proposed    int  // of its writes, how many are on their way; owned by the loop
+	readOnly    bool // it was connected by a read-only server
 	held        bool // Feed stopped because there is no leader
 	dirty       bool // listed in Replica.dirty; owned by the applying goroutine
 	hasReadOnly bool

@@ -62,7 +62,7 @@ func newEnsemble(t *testing.T, voters int, observers int, change func(*replica.O
 			ID: id, Observer: i >= voters,
 			Ensemble: zab.Ensemble{Quorum: quorum.NewMajority(list...), Text: []byte("text")},
 		}
-		m, err := replica.NewMember(cfg, w.r, replica.MemberOptions{}, e.time)
+		m, err := replica.NewMember(cfg, w.r, replica.MemberOptions{ReadOnlyMillis: 2000}, e.time)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -542,5 +542,89 @@ func TestInstalledTree(t *testing.T) {
 	}
 	if e.members[at].m.Replica().Tree() != tree {
 		t.Fatal("the tree is the old one")
+	}
+}
+
+// A local session costs no transaction, may write, and becomes a global one when it
+// makes an ephemeral; without leave to do that it may not.
+func TestLocalSessions(t *testing.T) {
+	for _, upgrade := range []bool{true, false} {
+		e := newEnsemble(t, 3, 0, func(o *replica.Options) { o.LocalSessions, o.LocalUpgrade = true, upgrade })
+		lead := e.leader()
+		for _, at := range []int64{lead, e.other(lead)} {
+			before := e.members[lead].m.Replica().Tree().LastZxid()
+			g := e.guest(at)
+			if now := e.members[lead].m.Replica().Tree().LastZxid(); now != before {
+				t.Fatalf("a local session cost %d transactions", now-before)
+			}
+			path := "/l" + string(rune('0'+at))
+			if a := g.call(1, wire.OpCreate, create(path, "", 0)); a.Err != wire.OK {
+				t.Fatalf("create: %v", a.Err)
+			}
+			want := wire.OK
+			if !upgrade {
+				want = wire.ErrEphemeralOnLocalSession
+			}
+			if a := g.call(2, wire.OpCreate, create(path+"/e", "", wire.FlagEphemeral)); a.Err != want {
+				t.Fatalf("upgrade %v at %d: %v, want %v", upgrade, at, a.Err, want)
+			}
+			if n := e.members[at].m.Replica().Tree().SessionCount(); (n > 0) != upgrade {
+				t.Fatalf("upgrade %v: %d global sessions", upgrade, n)
+			}
+			g.feed(request(3, wire.OpSetData, setData(path, "x")))
+			g.feed(request(4, wire.OpCloseSession, nil))
+			if got := g.wait(2); got[0].Err != wire.OK || got[1].Xid != 4 || g.c.State() != replica.StateClosed {
+				t.Fatalf("close: %+v", got)
+			}
+			e.must(e.members[at].m.Submit(&replica.Submission{Kind: replica.SubmitDetach, Client: g.c}, e.time))
+			if n := e.members[at].m.Replica().LocalSessions(); n != 0 {
+				t.Fatalf("%d local sessions left", n)
+			}
+		}
+		if n := e.members[lead].m.Replica().Tree().SessionCount(); n != 0 {
+			t.Fatalf("%d sessions left", n)
+		}
+	}
+}
+
+// Without a leader, clients that can do with it are served reads; they are closed when
+// there is a leader again.
+func TestReadOnly(t *testing.T) {
+	e := newEnsemble(t, 3, 0, nil)
+	lead := e.leader()
+	at := e.other(lead)
+	third := e.other(lead, at)
+	e.guest(at).call(1, wire.OpCreate, create("/x", "v", 0))
+	e.kill(lead)
+	e.kill(third)
+	e.run(func() bool { return !e.members[at].m.Serving() })
+	for range 100 {
+		e.tick()
+	}
+	plain, ro := e.dial(at), e.dial(at)
+	plain.feed(frame((&wire.ConnectRequest{TimeOut: 5000, HasReadOnly: true}).Append(nil)))
+	ro.feed(frame((&wire.ConnectRequest{TimeOut: 5000, HasReadOnly: true, ReadOnly: true}).Append(nil)))
+	e.settle()
+	if plain.c.State() != replica.StateClosed {
+		t.Fatal("a client that wants to write was taken")
+	}
+	var resp wire.ConnectResponse
+	rd := wire.NewReader(ro.take()[wire.FrameHeaderBytes:])
+	if resp.Decode(&rd); !resp.ReadOnly || resp.SessionID == 0 {
+		t.Fatalf("answer %+v", resp)
+	}
+	if a := ro.call(1, wire.OpGetData, unwatched("/x")); a.data() != "v" {
+		t.Fatalf("read %+v", a)
+	}
+	if a := ro.call(2, wire.OpSetData, setData("/x", "w")); a.Err != wire.ErrNotReadOnly {
+		t.Fatalf("write %+v", a)
+	}
+	if a := ro.call(3, wire.OpSync, syncBody("/x")); a.Err != wire.ErrNotReadOnly {
+		t.Fatalf("sync %+v", a)
+	}
+	e.members[third].down = false
+	e.run(func() bool { return e.members[at].m.Serving() })
+	if ro.c.State() != replica.StateClosed {
+		t.Fatal("a read-only client outlived the read-only server")
 	}
 }

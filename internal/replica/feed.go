@@ -155,6 +155,7 @@ func (f *feed) checkGate() {
 	c := f.c
 	switch {
 	case c.r.serving || c.state >= StateClosing:
+	case c.r.readOnly && (c.readOnly || c.state == StateNew):
 	case c.r.refusing:
 		c.setState(StateClosed)
 		f.status = Done
@@ -289,6 +290,10 @@ func (f *feed) request(h wire.RequestHeader, body []byte) demand {
 	c.Stats.LastXid.Store(h.Xid)
 	if !c.authenticated(h.Op) {
 		c.endInTurn(entry{xid: h.Xid, op: h.Op, kind: entryReply, code: wire.ErrSessionClosedRequiresAuth})
+		return demand{}
+	}
+	if c.readOnly && (h.Op.IsWrite() || h.Op == wire.OpSync) {
+		c.answerInTurn(entry{xid: h.Xid, op: h.Op, kind: entryReply, code: wire.ErrNotReadOnly, zxid: zxidOfReply})
 		return demand{}
 	}
 	f.touch = f.touch || (h.Op != wire.OpAuth && h.Op != wire.OpSASL)

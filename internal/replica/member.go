@@ -14,6 +14,9 @@ type MemberOptions struct {
 	// waiting before their connections are closed; 0 = 10,000. ZooKeeper closes
 	// them at once.
 	HoldMillis int64
+	// ReadOnlyMillis is after how long without a leader reads are served to clients
+	// that can do with that (readonlymode.enabled); 0 = never.
+	ReadOnlyMillis int64
 	// NoLeaderServes has a leader take no clients (leaderServes=no).
 	NoLeaderServes bool
 	// WaitingBytesMax is from how many bytes of waiting requests on a Member is
@@ -127,6 +130,10 @@ func (m *Member) Tick(t Time) error {
 	if m.epoch == 0 && t.Mono-m.since >= m.opt.HoldMillis {
 		m.refuse()
 	}
+	m.rep.expireLocal(t.Mono)
+	if wait := m.opt.ReadOnlyMillis; m.epoch == 0 && wait > 0 && t.Mono-m.since >= wait && !m.rep.readOnly {
+		m.serveReadOnly()
+	}
 	if m.leading {
 		return m.rep.Tick(&m.log, t)
 	}
@@ -139,6 +146,10 @@ func (m *Member) Submit(s *Submission, t Time) error {
 	m.rep.now = t.Mono
 	if s.Kind == SubmitDetach {
 		m.rep.detach(s.Client)
+		return nil
+	}
+	if m.epoch == 0 && m.rep.readOnly && s.Kind == SubmitConnect {
+		m.connectReadOnly(s, t)
 		return nil
 	}
 	if m.busy() {
@@ -282,6 +293,7 @@ func (m *Member) serve(t Time) error {
 		return nil // it is over already: DeliverStop follows
 	}
 	m.leading, m.epoch = st.Role == zab.Leading, st.CurrentEpoch
+	m.rep.endReadOnly()
 	m.rep.reconcile()
 	if m.leading {
 		m.rep.lead(m.core.NextZxid())
@@ -325,13 +337,22 @@ func (m *Member) refuse() {
 
 // endAll closes all clients and forgets what they wait for.
 func (m *Member) endAll() {
-	m.rep.EachClient(m.rep.end)
+	m.rep.EachClient(func(c *Client) {
+		c.mu.Lock()
+		ro := c.readOnly
+		c.mu.Unlock()
+		if !ro {
+			m.rep.end(c)
+		}
+	})
 	m.waiting.dropOwn()
 	m.unsent = nil
 	m.syncs = syncQueue{}
 	clear(m.asking)
-	for _, s := range m.rep.sessions {
-		s.own = ownQueue{}
+	for _, all := range []map[int64]*Session{m.rep.sessions, m.rep.local} {
+		for _, s := range all {
+			s.own, s.upgrading = ownQueue{}, false
+		}
 	}
 	clear(m.rep.offers)
 }
@@ -359,7 +380,7 @@ func (r *Replica) replaceTree(tree *znode.Tree) {
 	r.loading.Unlock()
 	r.stalled = nil
 	r.digests.clear()
-	r.sessions = make(map[int64]*Session)
+	clear(r.sessions)
 	for id, timeout := range tree.Sessions() {
 		r.openSession(id, timeout)
 	}
@@ -371,10 +392,15 @@ func (r *Replica) open() {
 	tree.Lock()
 	r.serving, r.refusing = true, false
 	tree.Unlock()
+	r.resumeHeld(func(*Client) bool { return true })
+}
+
+// resumeHeld has the clients go on that wait for a leader and that may.
+func (r *Replica) resumeHeld(may func(*Client) bool) {
 	r.EachClient(func(c *Client) {
 		c.mu.Lock()
-		held := c.held
-		c.held = false
+		held := c.held && may(c)
+		c.held = c.held && !held
 		c.mu.Unlock()
 		if held {
 			r.resume = append(r.resume, c)
@@ -404,10 +430,13 @@ func (r *Replica) reconcile() {
 	}
 }
 
-// sessionIDs returns the ids of all sessions in ascending order.
-func (r *Replica) sessionIDs() []int64 {
-	ids := make([]int64, 0, len(r.sessions))
-	for id := range r.sessions {
+// sessionIDs and localIDs return the ids of all sessions in ascending order.
+func (r *Replica) sessionIDs() []int64 { return sortedIDs(r.sessions) }
+func (r *Replica) localIDs() []int64   { return sortedIDs(r.local) }
+
+func sortedIDs[V any](m map[int64]V) []int64 {
+	ids := make([]int64, 0, len(m))
+	for id := range m {
 		ids = append(ids, id)
 	}
 	slices.Sort(ids)

@@ -127,6 +127,9 @@ func (m *Member) propose(q *remoteRequest, from int64, t Time) (wire.Code, error
 	if err != nil {
 		return wire.OK, err
 	}
+	if ok && q.op == wire.OpCreateSession {
+		r.opening[q.session] = true
+	}
 	if s := r.sessions[q.session]; s != nil && ok {
 		s.proposed = m.core.NextZxid() - 1
 	}
@@ -151,6 +154,10 @@ func (m *Member) proposeError(q *remoteRequest, code wire.Code, t Time) error {
 func (r *Replica) checkSession(id, from int64) wire.Code {
 	s := r.sessions[id]
 	switch {
+	case r.opening[id]:
+	case s == nil && r.opt.LocalSessions && (from != r.opt.ServerID || r.local[id] != nil):
+		// A local one, of which only its own server knows: no ephemerals.
+		return wire.ErrEphemeralOnLocalSession
 	case s == nil || r.tracker.IsClosing(id):
 		return wire.ErrSessionExpired
 	case s.owner == noOwner:
@@ -258,6 +265,8 @@ func (m *Member) connect(s *Submission, t Time) error {
 	}
 	c := s.Client
 	switch {
+	case req.SessionID == 0 && r.opt.LocalSessions:
+		r.openLocal(c, timeout, t)
 	case req.SessionID == 0:
 		id := r.offerSession(c, timeout)
 		w := m.newWrite(s, id, wire.OpCreateSession, 0, wire.AppendInt(nil, timeout))
@@ -266,6 +275,7 @@ func (m *Member) connect(s *Submission, t Time) error {
 		return m.send(w, t)
 	case !session.CheckPassword(req.SessionID, req.Passwd):
 		r.denySession(c)
+	case r.attachLocal(c, req.SessionID, timeout, t):
 	case m.leading:
 		m.attachHere(c, req.SessionID, timeout, t)
 	default:

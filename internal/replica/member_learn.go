@@ -27,8 +27,18 @@ func (m *Member) write(s *Submission, t Time) error {
 	if !znode.Parses(s.Op, s.Body) {
 		return m.rep.refuse(c, wire.ErrMarshalling)
 	}
+	sess := m.rep.sessionOf(c.session.ID)
+	if sess != nil && sess.local && sess == c.session {
+		if s.Op == wire.OpCloseSession {
+			return m.rep.closeLocal(c)
+		}
+		if m.rep.opt.LocalUpgrade && !sess.upgrading && ownsEphemeral(s.Op, s.Body) {
+			if err := m.upgrade(s, sess, t); err != nil {
+				return err
+			}
+		}
+	}
 	w := m.newWrite(s, c.session.ID, s.Op, s.Xid, s.Body)
-	sess := m.rep.sessions[w.session]
 	if sess == nil || sess != c.session {
 		// The session has ended; so does this connection, if it has not already.
 		m.rep.end(c)
@@ -68,17 +78,17 @@ func (m *Member) proposeOwn(w *ownWrite, t Time) error {
 // connection to it was lost, nobody knows: those clients are told as ZooKeeper tells
 // all of them, by closing their connections.
 func (m *Member) resend() {
-	for _, id := range m.offered() {
+	for _, id := range sortedIDs(m.rep.offers) {
 		w := m.rep.offers[id]
-		if w.epoch == m.epoch {
+		if w.epoch == m.epoch && w.client != nil {
 			m.rep.end(w.client)
 			delete(m.rep.offers, id)
 			continue
 		}
 		m.unsent = append(m.unsent, w)
 	}
-	for _, id := range m.rep.sessionIDs() {
-		s := m.rep.sessions[id]
+	for _, id := range slices.Concat(m.rep.sessionIDs(), m.rep.localIDs()) {
+		s := m.rep.sessionOf(id)
 		if slices.ContainsFunc(s.own.list, func(w *ownWrite) bool { return w.epoch == m.epoch }) {
 			for _, w := range s.own.list {
 				m.rep.end(w.client)
@@ -88,16 +98,6 @@ func (m *Member) resend() {
 		}
 		m.unsent = append(m.unsent, s.own.list...)
 	}
-}
-
-// offered returns the ids of the sessions being created, in ascending order.
-func (m *Member) offered() []int64 {
-	ids := make([]int64, 0, len(m.rep.offers))
-	for id := range m.rep.offers {
-		ids = append(ids, id)
-	}
-	slices.Sort(ids)
-	return ids
 }
 
 // asked is a client that waits for the leader's word about its session; or, with no
@@ -133,7 +133,7 @@ func (m *Member) claimSessions() {
 			m.askLeader(id, s.timeout.Load())
 		}
 	}
-	for _, id := range m.askedFor() {
+	for _, id := range sortedIDs(m.asking) {
 		list := m.asking[id]
 		if !m.leading {
 			m.askLeader(id, list[len(list)-1].timeout)
@@ -144,16 +144,6 @@ func (m *Member) claimSessions() {
 			m.attachHere(a.client, id, a.timeout, Time{Mono: m.rep.now})
 		}
 	}
-}
-
-// askedFor returns the ids of the sessions asked for, in ascending order.
-func (m *Member) askedFor() []int64 {
-	ids := make([]int64, 0, len(m.asking))
-	for id := range m.asking {
-		ids = append(ids, id)
-	}
-	slices.Sort(ids)
-	return ids
 }
 
 // revalidated takes the leader's word about a session (Learner.revalidate).

@@ -61,7 +61,7 @@ func (r *Replica) ownerOf(h *znode.TxnHeader) owner {
 	if w != nil && h.Cxid == 0 {
 		delete(r.offers, h.ClientID)
 	} else {
-		s := r.sessions[h.ClientID]
+		s := r.sessionOf(h.ClientID)
 		if s == nil || len(s.own.list) == 0 {
 			return owner{}
 		}

@@ -60,6 +60,10 @@ type Options struct {
 	// LinearizableReads has every read wait until the leader has confirmed that
 	// it leads, as if the client had sent sync before it. Only for a Member.
 	LinearizableReads bool
+	// LocalSessions gives clients sessions that only this server knows, and
+	// LocalUpgrade makes them global when they create an ephemeral. Only for a
+	// Member.
+	LocalSessions, LocalUpgrade bool
 	// Crowded is called when what was read from the tree at rest has brought
 	// the tree over its memory budget: the loop is to evict. Any goroutine may
 	// call it, without locks; it must not block. nil is nobody.
@@ -108,6 +112,9 @@ type Session struct {
 	proposed int64
 	// reported is what of heard the leader has been told.
 	reported int64
+	// local says that only this server knows the session, upgrading that its
+	// creation is on its way to the leader, ending that its client has closed it.
+	local, upgrading, ending bool
 }
 
 // TimeoutMillis returns the negotiated timeout.
@@ -122,6 +129,9 @@ type Replica struct {
 	// serving says that clients are served, refusing that they are closed
 	// instead of kept waiting. The tree's lock guards both.
 	serving, refusing bool
+	// readOnly says that clients that can do with that are served reads although
+	// there is no leader. The tree's lock guards it.
+	readOnly bool
 	// full, if it is not nil, says that nothing more can be proposed for now.
 	full func() bool
 	// loading is held while the tree at rest is read, and for replacing the tree.
@@ -129,15 +139,20 @@ type Replica struct {
 
 	// Owned by the loop. prep and tracker are nil unless this server decides
 	// about writes.
-	prep     *znode.Preparer
-	tracker  *session.Tracker
-	offers   map[int64]*ownWrite // a Member's sessions being created, by id
-	ids      session.IDs
-	sessions map[int64]*Session
-	nextZxid int64
-	inflight ownerQueue
-	dirty    []*Client
-	resume   []*Client
+	prep    *znode.Preparer
+	tracker *session.Tracker
+	offers  map[int64]*ownWrite // a Member's sessions being created, by id
+	local   map[int64]*Session  // not in sessions
+	// opening are the sessions whose creation this leader has proposed.
+	opening map[int64]bool
+	// localTracker expires the local sessions.
+	localTracker *session.Tracker
+	ids          session.IDs
+	sessions     map[int64]*Session
+	nextZxid     int64
+	inflight     ownerQueue
+	dirty        []*Client
+	resume       []*Client
 	// stalled is a client whose waiting read needs the backend first.
 	stalled  *Client
 	events   []znode.Event
@@ -166,14 +181,16 @@ func New(o Options, t Time) *Replica {
 	o.fillDefaults()
 	now := t.Mono
 	r := &Replica{
-		opt:      o,
-		ids:      session.NewIDs(o.ServerID, t.Wall),
-		sessions: make(map[int64]*Session),
-		offers:   make(map[int64]*ownWrite),
-		watches:  watch.NewTable(),
-		clients:  make(map[watch.Watcher]*Client),
-		nextReap: now + o.ReapMillis,
-		now:      now,
+		opt:          o,
+		ids:          session.NewIDs(o.ServerID, t.Wall),
+		sessions:     make(map[int64]*Session),
+		offers:       make(map[int64]*ownWrite),
+		local:        make(map[int64]*Session),
+		localTracker: session.NewTracker(o.TickMillis),
+		watches:      watch.NewTable(),
+		clients:      make(map[watch.Watcher]*Client),
+		nextReap:     now + o.ReapMillis,
+		now:          now,
 	}
 	r.db.Store(o.Tree)
 	for id, timeout := range o.Tree.Sessions() {
@@ -194,6 +211,7 @@ func (r *Replica) lead(nextZxid int64) {
 	r.tracker = session.NewTracker(r.opt.TickMillis)
 	r.nextZxid = nextZxid
 	r.nextReap = r.now + r.opt.ReapMillis
+	r.opening = make(map[int64]bool)
 	for id, s := range r.sessions {
 		s.heard.Store(r.now)
 		s.touched, s.owner, s.proposed = r.now, noOwner, 0

@@ -197,7 +197,7 @@ func (c *Client) accept(id int64, timeout int32) {
 }
 
 func (c *Client) respond(resp *wire.ConnectResponse) {
-	resp.HasReadOnly = c.hasReadOnly
+	resp.HasReadOnly, resp.ReadOnly = c.hasReadOnly, c.readOnly
 	out, mark := wire.BeginFrame(c.out)
 	c.out = wire.EndFrame(resp.Append(out), mark)
 	c.Stats.sent()
@@ -248,6 +248,9 @@ func (r *Replica) detach(c *Client) {
 	c.mu.Unlock()
 	if s != nil && s.client == c {
 		s.client = nil
+		if s.local && s.ending {
+			r.endLocal(s)
+		}
 	}
 	r.watchMu.Lock()
 	r.watches.Drop(c.watcher)
@@ -261,6 +264,9 @@ func (r *Replica) detach(c *Client) {
 func (r *Replica) openSession(id int64, timeout int32) *Session {
 	s := r.sessions[id]
 	if s == nil {
+		s = r.upgraded(id)
+	}
+	if s == nil {
 		s = &Session{ID: id, touched: r.now, owner: noOwner}
 		s.timeout.Store(timeout)
 		s.heard.Store(r.now)
@@ -268,6 +274,7 @@ func (r *Replica) openSession(id int64, timeout int32) *Session {
 	}
 	if r.tracker != nil {
 		r.tracker.Add(id, timeout, r.now)
+		delete(r.opening, id)
 	}
 	return s
 }
