@@ -1,0 +1,271 @@
+package transport
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/quorate/quorate/zab"
+)
+
+const (
+	// batchMax is how many messages the handler is given at once.
+	batchMax = 512
+	// closeLimit bounds how long a connection that is to be closed may take to send what was sent before.
+	closeLimit = 2 * time.Second
+)
+
+var (
+	errTooSlow = errors.New("too many bytes wait for it")
+	errClosing = errors.New("closed by this server")
+	errCrowd   = errors.New("too many learners are connected")
+)
+
+// conn is one connection of the quorum port. Two goroutines serve it: the reader, which is also the one that tells of
+// its end, and the writer.
+type conn struct {
+	t        *Transport
+	nc       net.Conn
+	id       zab.ConnID
+	sid      int64
+	dialled  bool // by this server, which is the learner then
+	observer bool // the learner said so
+	since    time.Time
+
+	out      outbox
+	closing  atomic.Bool // by this server: nothing more is told of it
+	failOnce sync.Once
+	cause    error // of the end, once the reader is done
+
+	in    slab
+	batch []zab.Message // the reader's
+
+	heard    atomic.Int64 // Unix ns of the last read
+	received atomic.Int64 // packets
+}
+
+func newConn(t *Transport, nc net.Conn, sid int64, dialled bool) *conn {
+	c := &conn{t: t, nc: nc, sid: sid, dialled: dialled, since: time.Now(), in: newSlab(nc)}
+	c.out.init(!dialled)
+	c.heard.Store(c.since.UnixNano())
+	return c
+}
+
+// register gives c its number: from here on it can be sent on.
+func (t *Transport) register(c *conn) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if len(t.conns) >= learnersMax {
+		return errCrowd
+	}
+	t.lastID++
+	c.id = t.lastID
+	t.conns[c.id] = c
+	return nil
+}
+
+// Connect orders a connection to the quorum port of server sid. It returns at once; the handler is told Connected, and
+// then gets what comes on it, or ConnectFailed. An order for a server that is being connected to is one with the first.
+func (t *Transport) Connect(sid int64) {
+	t.mu.Lock()
+	under := t.dialing[sid]
+	t.dialing[sid] = true
+	t.mu.Unlock()
+	if !under {
+		t.attach(func() { t.connect(sid) })
+	}
+}
+
+func (t *Transport) connect(sid int64) {
+	peer, _ := t.o.Lookup(sid)
+	nc, err := t.dial(peer.Quorum)
+	t.mu.Lock()
+	delete(t.dialing, sid)
+	t.mu.Unlock()
+	var c *conn
+	if err == nil {
+		c = newConn(t, nc, sid, true)
+		if err = t.register(c); err != nil {
+			t.discard(nc)
+		}
+	}
+	if err != nil {
+		t.log.Info("quorum port of the leader cannot be reached", zap.Int64("sid", sid), zap.Error(err))
+		t.step(zab.Message{Type: zab.ConnectFailed, From: sid, To: t.o.ID})
+		return
+	}
+	c.run(zab.Message{Type: zab.Connected, From: sid, To: t.o.ID, Conn: c.id})
+}
+
+// greetLearner takes a connection that was made to the quorum port.
+func (t *Transport) greetLearner(nc net.Conn, introduced func()) {
+	in := newSlab(nc)
+	m, err := readIntroduction(&in)
+	if err != nil {
+		t.log.Debug("a stranger at the quorum port", zap.Stringer("from", nc.RemoteAddr()), zap.Error(err))
+		t.discard(nc)
+		return
+	}
+	introduced()
+	c := newConn(t, nc, m.From, false)
+	c.in, c.observer = in, m.Type == zab.ObserverInfo
+	if err := t.register(c); err != nil {
+		t.log.Warn("a learner is refused", zap.Int64("sid", m.From), zap.Stringer("from", nc.RemoteAddr()), zap.Error(err))
+		t.discard(nc)
+		return
+	}
+	m.Conn, m.To = c.id, t.o.ID
+	c.run(m)
+}
+
+// readIntroduction reads a learner's first packet, and nothing that is not one.
+func readIntroduction(in *slab) (zab.Message, error) {
+	for want := packetLeastBytes; ; {
+		if err := in.fill(want); err != nil {
+			return zab.Message{}, err
+		}
+		if !introduces(in.unread()) {
+			return zab.Message{}, errLearnerInfo
+		}
+		p, n, more, err := parsePacket(in.unread(), introductionBytesMax)
+		switch {
+		case err != nil:
+			return zab.Message{}, err
+		case more > slabFirstBytes:
+			return zab.Message{}, fmt.Errorf("%w: %d bytes", errLearnerInfo, more)
+		case n > 0:
+			in.take(n)
+			m, _, err := p.message()
+			return m, err
+		}
+		want = more
+	}
+}
+
+// run serves the connection to its end. It tells the handler first, whatever comes, and that it is gone, in this order.
+func (c *conn) run(first zab.Message) {
+	c.t.log.Info("quorum connection", zap.Int64("sid", c.sid), zap.Int64("conn", int64(c.id)),
+		zap.Stringer("remote", c.nc.RemoteAddr()), zap.Bool("dialled", c.dialled))
+	c.t.attach(c.write)
+	c.t.step(first)
+	c.fail(c.read())
+	c.t.mu.Lock()
+	delete(c.t.conns, c.id)
+	c.t.mu.Unlock()
+	c.t.discard(c.nc)
+	c.t.log.Info("quorum connection ended", zap.Int64("sid", c.sid), zap.Int64("conn", int64(c.id)), zap.Error(c.cause))
+	if !c.closing.Load() {
+		c.t.step(zab.Message{Type: zab.Disconnected, From: c.sid, To: c.t.o.ID, Conn: c.id})
+	}
+}
+
+// fail ends the connection at once; the first reason is the one that is told. Any goroutine may call it.
+func (c *conn) fail(err error) {
+	c.failOnce.Do(func() {
+		c.cause = err
+		c.out.kill()
+		c.nc.Close()
+	})
+}
+
+// close ends the connection when what was sent before has left, but soon.
+func (c *conn) close() {
+	c.closing.Store(true)
+	_ = c.nc.SetDeadline(time.Now().Add(closeLimit))
+	if !c.out.close() {
+		c.fail(errClosing)
+	}
+}
+
+// write is the writer.
+func (c *conn) write() {
+	for {
+		buf, o, ok := c.out.take()
+		if !ok {
+			break
+		}
+		var err error
+		switch {
+		case buf != nil:
+			_, err = c.nc.Write(buf)
+		case o.data != nil:
+			_, err = c.nc.Write(o.data)
+		default:
+			err = c.perform(o.m)
+		}
+		if err != nil {
+			c.fail(err)
+			return
+		}
+		c.out.done(buf, len(o.data))
+	}
+	if half, ok := c.nc.(interface{ CloseWrite() error }); ok && c.closing.Load() {
+		_ = half.CloseWrite() // the reader waits for the other side's end, or for the deadline
+	}
+}
+
+// read is the reader: it gives the handler all messages, until the connection ends.
+func (c *conn) read() error {
+	for want := packetLeastBytes; ; {
+		more, err := c.digest()
+		if err != nil {
+			return err
+		}
+		if more > 0 {
+			want = more
+		}
+		if err := c.in.fill(want); err != nil {
+			return err
+		}
+		c.heard.Store(time.Now().UnixNano())
+	}
+}
+
+// digest hands over all packets that are complete. more is how many bytes the next one takes at least.
+func (c *conn) digest() (more int, err error) {
+	defer c.flush()
+	for {
+		if c.closing.Load() {
+			c.in.take(len(c.in.unread()))
+			return packetLeastBytes, nil
+		}
+		p, n, more, err := parsePacket(c.in.unread(), c.t.o.readBytesMax())
+		if err != nil || n == 0 {
+			return more, err
+		}
+		c.in.take(n)
+		c.received.Add(1)
+		m, known, err := p.message()
+		if err != nil {
+			return 0, err
+		}
+		if !known {
+			c.t.log.Debug("a packet of unknown type is ignored", zap.Int64("sid", c.sid), zap.Int32("type", p.typ))
+			continue
+		}
+		m.From, m.To, m.Conn = c.sid, c.t.o.ID, c.id
+		if m.Type == zab.Snap {
+			if err := c.receiveSnapshot(m); err != nil {
+				return 0, err
+			}
+			continue
+		}
+		if c.batch = append(c.batch, m); len(c.batch) == batchMax {
+			c.flush()
+		}
+	}
+}
+
+// flush gives the handler what has gathered.
+func (c *conn) flush() {
+	if len(c.batch) > 0 && !c.closing.Load() {
+		c.t.step(c.batch...)
+	}
+	clear(c.batch)
+	c.batch = c.batch[:0]
+}

@@ -1,0 +1,249 @@
+package transport
+
+import (
+	"bytes"
+	"math"
+	"net"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/quorate/quorate/zab"
+)
+
+const (
+	// strangersMax bounds the servers on the election channel that the configuration does not know: observers and
+	// joiners before they are configured, and whoever else.
+	strangersMax = 128
+	// ringPause is how long a server with a higher sid is given to call back before it is rung again: every ring ends the
+	// connection it may just have made.
+	ringPause = 200 * time.Millisecond
+	// anonymous is the sid of observers without one; the listener gives them one below 0.
+	anonymous = math.MaxInt64
+)
+
+// election is the election channel: one connection for each pair of servers, kept open, used both ways, and always made
+// by the server with the higher sid. A server with a lower sid rings: it connects, says who it is and closes, and the
+// other calls back.
+type election struct {
+	t *Transport
+
+	mu        sync.Mutex
+	peers     map[int64]*peer
+	anonymous int64 // the last sid given to an observer without one
+
+	// text is the last configuration's text that was looked at, and what was found.
+	text    []byte
+	textErr error
+}
+
+// peer is another server, as the election channel knows it. All is guarded by election.mu.
+type peer struct {
+	sid     int64
+	known   bool     // by the configuration, when last asked
+	told    []string // where it said it listens
+	pending []byte   // the frame that waits: the newest takes the place of an older one
+	last    []byte   // the last frame written, which is repeated on a new connection
+	link    *link
+	dialing bool
+	again   bool // it rang while it was being dialled
+	rung    time.Time
+	seen    time.Time // last sign of life
+}
+
+func (e *election) init(t *Transport) {
+	e.t, e.peers = t, map[int64]*peer{}
+}
+
+// send queues a notification for its receiver, and sees to a connection.
+func (e *election) send(m *zab.Message) {
+	if m.To == e.t.o.ID {
+		e.t.loopBack(*m)
+		return
+	}
+	text := e.t.o.ConfigText()
+	if err := e.checkText(text); err != nil {
+		e.t.log.Error("a notification is not sent", zap.Int64("to", m.To), zap.Error(err))
+		return
+	}
+	frame := appendNotification(make([]byte, 0, 4+notificationBytes+len(text)), m, text)
+	addrs, known := e.addresses(m.To)
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	p := e.peer(m.To, known)
+	p.pending = frame
+	if p.link != nil {
+		p.link.wake()
+		return
+	}
+	e.call(p, addrs)
+}
+
+// checkText is CheckConfigText, remembered.
+func (e *election) checkText(text []byte) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.text == nil || !bytes.Equal(e.text, text) {
+		e.text, e.textErr = append([]byte{}, text...), CheckConfigText(text)
+	}
+	return e.textErr
+}
+
+// addresses returns where the configuration says that sid listens. e.mu is not held: Lookup may take a while.
+func (e *election) addresses(sid int64) (addrs []string, known bool) {
+	p, known := e.t.o.Lookup(sid)
+	return p.Election, known
+}
+
+// peer returns the peer with that sid. A new stranger takes the place of the one that has been silent for longest, if
+// there are too many. e.mu is held.
+func (e *election) peer(sid int64, known bool) *peer {
+	p := e.peers[sid]
+	if p == nil {
+		if !known {
+			e.makeRoom()
+		}
+		p = &peer{sid: sid, seen: time.Now()}
+		e.peers[sid] = p
+	}
+	p.known = known
+	return p
+}
+
+func (e *election) makeRoom() {
+	var oldest *peer
+	n := 0
+	for _, p := range e.peers {
+		if !p.known {
+			n++
+			if oldest == nil || p.seen.Before(oldest.seen) {
+				oldest = p
+			}
+		}
+	}
+	if n < strangersMax {
+		return
+	}
+	delete(e.peers, oldest.sid)
+	oldest.pending = nil
+	oldest.cut()
+}
+
+// call sees to it that p is dialled, unless it is, or has just been rung. e.mu is held, and p has no link.
+func (e *election) call(p *peer, addrs []string) {
+	if p.dialing || p.sid > e.t.o.ID && time.Since(p.rung) < ringPause {
+		return
+	}
+	p.dialing, p.again = true, false
+	if !e.t.attach(func() { e.dial(p, addrs) }) {
+		p.dialing = false
+	}
+}
+
+// dial makes one attempt to reach p: at addrs, and if none answers, where it said last that it listens.
+func (e *election) dial(p *peer, addrs []string) {
+	nc, err := e.t.dial(addrs)
+	if err != nil {
+		e.mu.Lock()
+		told := p.told
+		e.mu.Unlock()
+		if len(told) > 0 {
+			nc, err = e.t.dial(told)
+		}
+	}
+	if err == nil {
+		err = e.introduce(nc)
+	}
+	if err != nil {
+		e.t.log.Debug("election port cannot be reached", zap.Int64("sid", p.sid), zap.Error(err))
+	}
+	e.mu.Lock()
+	p.dialing = false
+	switch {
+	case err != nil && p.again:
+		e.call(p, p.told)
+	case err != nil:
+	case p.sid > e.t.o.ID:
+		p.rung = time.Now()
+	default:
+		e.adopt(p, nc)
+		nc = nil
+	}
+	e.mu.Unlock()
+	if nc != nil {
+		e.t.discard(nc) // it was rung, or could not be introduced to
+	}
+}
+
+// introduce says who this server is, in one write.
+func (e *election) introduce(nc net.Conn) error {
+	_ = nc.SetWriteDeadline(time.Now().Add(e.t.o.handshakeLimit()))
+	_, err := nc.Write(encodeInitial(e.t.o.ID, e.t.advertise))
+	return err
+}
+
+// greet takes a connection that was made to the election port.
+func (e *election) greet(nc net.Conn, introduced func()) {
+	m, err := readInitial(nc)
+	if err == nil && m.sid == e.t.o.ID {
+		e.t.log.Error("another server uses the sid of this one", zap.Stringer("from", nc.RemoteAddr()))
+		err = errInitial
+	}
+	if err != nil {
+		e.t.log.Debug("a stranger at the election port", zap.Stringer("from", nc.RemoteAddr()), zap.Error(err))
+		e.t.discard(nc)
+		return
+	}
+	introduced()
+	configured, known := e.addresses(m.sid)
+	e.mu.Lock()
+	if m.sid == anonymous {
+		e.anonymous--
+		m.sid = e.anonymous
+	}
+	p := e.peer(m.sid, known)
+	p.told, p.seen = m.addrs, time.Now()
+	if m.sid > e.t.o.ID {
+		e.adopt(p, nc)
+		e.mu.Unlock()
+		return
+	}
+	e.answerRing(p, configured)
+	e.mu.Unlock()
+	e.t.discard(nc)
+}
+
+// answerRing calls p back. What connection there was may be to a process that is gone. e.mu is held.
+func (e *election) answerRing(p *peer, configured []string) {
+	p.cut()
+	addrs := p.told
+	if len(addrs) == 0 {
+		addrs = configured
+	}
+	p.again = p.dialing
+	e.call(p, addrs)
+}
+
+// adopt makes nc the connection to p, in the place of an older one. e.mu is held.
+func (e *election) adopt(p *peer, nc net.Conn) {
+	p.cut()
+	if e.peers[p.sid] != p { // too many strangers came meanwhile
+		nc.Close()
+	}
+	_ = nc.SetDeadline(time.Time{})
+	l := newLink(e, p, nc)
+	p.link = l
+	e.t.log.Info("election connection", zap.Int64("sid", p.sid), zap.Stringer("remote", nc.RemoteAddr()))
+	if !e.t.attach(l.read) || !e.t.attach(l.write) {
+		nc.Close()
+	}
+}
+
+// cut ends the connection to p, if there is one. e.mu is held.
+func (p *peer) cut() {
+	if p.link != nil {
+		p.link.nc.Close()
+		p.link = nil
+	}
+}
