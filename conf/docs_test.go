@@ -76,12 +76,13 @@ property has no prefix, and ZooKeeper takes it from the command line of the JVM 
 additions that ZooKeeper ignores.
 
 *Served* says what this version does with a key: *yes*; *not yet* means that the value is checked and kept, and that there is a warning
-when it is set to something other than its default (of an ensemble's keys only the whole ensemble is refused); *moot* means that it tunes
+when it is set to something other than its default (of an ensemble's keys, only if the file describes one); *moot* means that it tunes
 a part of the Java server that has no counterpart.
 
 Where ZooKeeper would start with a file and Quorate does not, or the other way round: numbers that are none are refused; a standalone
-server without a client port is refused, as nobody could use it; a file myid without a number is refused in an ensemble only; and the
-only server of a list gives its client port even when there is no file myid.
+server without a client port is refused, as nobody could use it; a file myid without a number is refused in an ensemble only; the only
+server of a list gives its client port even when there is no file myid; an observer in a group is refused; and a server that is not in its
+own member list is refused with all other faults, where ZooKeeper fails a little later.
 `
 
 func configurationPage(keys []Key) string {

@@ -71,7 +71,7 @@ var clientKeys = []Key{
 		field:   func(c *Config) any { return &c.WatchManagerName },
 	},
 	{
-		Name: "readonlymode.enabled", Source: JVM, Default: "false", Use: Kept,
+		Name: "readonlymode.enabled", Source: JVM, Default: "false",
 		Meaning: "A server without a quorum serves reads to clients that agreed to it.",
 		field:   func(c *Config) any { return &c.ReadOnlyMode },
 	},
@@ -94,12 +94,12 @@ var sessionKeys = []Key{
 		field:   func(c *Config) any { return &c.MaxSessionTimeout },
 	},
 	{
-		Name: "localSessionsEnabled", Default: "false", Use: Kept,
+		Name: "localSessionsEnabled", Default: "false",
 		Meaning: "Sessions of an ensemble begin local to their server, without a write.",
 		field:   func(c *Config) any { return &c.LocalSessionsEnabled },
 	},
 	{
-		Name: "localSessionsUpgradingEnabled", Default: "false", Use: Kept,
+		Name: "localSessionsUpgradingEnabled", Default: "false",
 		Meaning: "A local session becomes a global one when it creates an ephemeral.",
 		field:   func(c *Config) any { return &c.LocalSessionsUpgradingEnabled },
 	},

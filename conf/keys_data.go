@@ -148,6 +148,16 @@ var nativeKeys = with([]Key{
 		field:   func(c *Config) any { return &c.Log.RetainBytes },
 	},
 	{
+		Name: "quorate.ensemble.holdClientsMs", Default: "2000", Unit: "ms", Min: 0, Max: maxInt32,
+		Meaning: "How long clients stay connected, their requests waiting, while the ensemble has no leader; longer than that, and they are closed to look elsewhere. 0 closes them at once, as ZooKeeper does.",
+		field:   func(c *Config) any { return &c.Quorum.HoldClients },
+	},
+	{
+		Name: "quorate.ensemble.javaPeers", Default: "true",
+		Meaning: "There may be Java servers in the ensemble. false spares what is done for their sake alone: a snapshot for a member whose log only has to be shortened.",
+		field:   func(c *Config) any { return &c.Quorum.JavaPeers },
+	},
+	{
 		Name: "quorate.logLevel", Default: "info", Choices: []string{"debug", "info", "warn", "error"},
 		Meaning: "Least severe level that is logged.",
 		field:   func(c *Config) any { return &c.LogLevel },

@@ -6,6 +6,23 @@ func quorumKeys() []Key {
 	return slices.Concat(quorumOwnKeys, quorumPropertyKeys, quorumJVMKeys)
 }
 
+// unservedQuorumKeys belong to what members cannot do yet.
+var unservedQuorumKeys = []string{
+	"reconfigEnabled", "observerMasterPort", "observerMaster.sizeLimit", "oraclePath",
+	"multiAddress.reachabilityCheckEnabled", "multiAddress.reachabilityCheckTimeoutMs",
+	"quorum.auth.enableSasl", "quorum.auth.learnerRequireSasl", "quorum.auth.serverRequireSasl",
+	"quorum.auth.kerberos.servicePrincipal", "quorum.auth.learner.saslLoginContext", "quorum.auth.server.saslLoginContext",
+	"quorumCnxnTimeoutMs", "tcpKeepAlive", "leader.maxTimeToWaitForEpoch", "forceSnapshotSync",
+	"observer.reconnectDelayMs", "observer.election.DelayMs",
+}
+
+// quorumService marks what is not served.
+func quorumService(k *Key) {
+	if slices.Contains(unservedQuorumKeys, k.Name) {
+		k.Use = Kept
+	}
+}
+
 func quorumField(f func(*Quorum) any) func(*Config) any {
 	return func(c *Config) any { return f(&c.Quorum) }
 }
@@ -102,7 +119,7 @@ var quorumOwnKeys = with([]Key{
 		Name: "quorum.auth.server.saslLoginContext", Default: "QuorumServer", field: scratch[string],
 		Meaning: "JAAS section of the accepting side.",
 	},
-}, func(k *Key) { k.Use = max(k.Use, Kept) })
+}, quorumService)
 
 var quorumPropertyKeys = with([]Key{
 	{
@@ -186,7 +203,7 @@ var quorumPropertyKeys = with([]Key{
 		Name: "observerMaster.sizeLimit", Default: "33554432", Unit: "bytes", Min: 0, Max: maxInt32, field: quorumField(func(q *Quorum) any { return &q.ObserverMasterSizeLimitBytes }),
 		Meaning: "Transactions a follower keeps for its observers.",
 	},
-}, func(k *Key) { k.Source, k.Use = Property, max(k.Use, Kept) })
+}, func(k *Key) { k.Source = Property; quorumService(k) })
 
 var quorumJVMKeys = with([]Key{
 	{Name: "follower.nodelay", Default: "true", Meaning: "TCP_NODELAY of a follower's connection.", field: scratch[bool]},

@@ -53,7 +53,7 @@ func TestEveryFieldHasAKey(t *testing.T) {
 	computed := map[string]bool{
 		"Path": true, "InitialText": true, "Properties": true, "origins": true,
 		"Auth.SuperUsers": true, "Auth.Providers": true,
-		"Quorum.MyID": true, "Quorum.HasMyID": true, "Quorum.Servers": true,
+		"Quorum.MyID": true, "Quorum.HasMyID": true, "Quorum.List": true,
 		"Quorum.Groups": true, "Quorum.Weights": true, "Quorum.Version": true,
 	}
 	var walk func(prefix string, v reflect.Value)

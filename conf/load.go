@@ -342,14 +342,13 @@ func (l *loader) collectSuperUsers() {
 }
 
 // warnUnserved names the keys that were set to something other than their
-// default and belong to a feature this version does not serve. Ensemble keys
-// are left out: alone they mean nothing, and the ensemble as a whole is the
-// server's to accept or refuse.
+// default and belong to a feature this version does not serve. A server that
+// is alone is not told about ensemble keys: alone they mean nothing.
 func (l *loader) warnUnserved() {
 	faulty := l.faultyKeys()
 	for _, name := range sortedKeys(l.settings) {
 		s := l.settings[name]
-		if s.key.Use == Kept && !faulty[name] && s.asksForSomething() && s.key.Section != ensembleSection {
+		if s.key.Use == Kept && !faulty[name] && s.asksForSomething() && (s.key.Section != ensembleSection || l.config.Distributed()) {
 			l.warnings.add(s.origin, name, "is accepted, but this version does not serve it")
 		}
 	}

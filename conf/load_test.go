@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/quorate/quorate/zab/members"
 )
 
 // loadText loads a configuration file with the given text from a directory of
@@ -123,7 +125,7 @@ func TestVariablesSetMembers(t *testing.T) {
 		"QUORATE_AUTHPROVIDER_1=org.apache.zookeeper.server.auth.SASLAuthenticationProvider",
 	}
 	c, _ := mustLoad(t, "dataDir=$DIR\ninitLimit=1\nsyncLimit=1\n", append(env, "QUORATE_DATADIR=testdata/data1"), nil)
-	if got := c.Quorum.MembershipText(); got != "server.1=a:1:2:participant;0.0.0.0:3\nserver.2=b:1:2:participant;0.0.0.0:3\ngroup.1=1:2\nweight.1=5\nversion=0" {
+	if got := c.Quorum.Text(); got != "server.1=a:1:2:participant;0.0.0.0:3\nserver.2=b:1:2:participant;0.0.0.0:3\ngroup.1=1:2\nweight.1=5\nversion=0" {
 		t.Errorf("members:\n%s", got)
 	}
 	if !c.Distributed() || c.Auth.Providers["1"] == "" {
@@ -197,7 +199,7 @@ func TestOutstandingLimitIsSharedInAnEnsemble(t *testing.T) {
 	if got := c.OutstandingLimit(); got != 1000 {
 		t.Errorf("standalone: %d", got)
 	}
-	c.Quorum.Servers = make([]ServerSpec, 5)
+	c.Quorum.Members = make([]members.Member, 5)
 	if got := c.OutstandingLimit(); got != 250 {
 		t.Errorf("five voters: %d", got)
 	}
@@ -244,9 +246,23 @@ func TestOnlyWhatAsksForServiceIsWarnedAbout(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := "warning: --set admin.serverPort: is accepted, but this version does not serve it\n" +
-		"warning: --set readonlymode.enabled: is accepted, but this version does not serve it\n" +
 		"warning: --set secureClientPort: is accepted, but this version does not serve it\n"
 	if got := warningText(ws); got != want {
 		t.Errorf("got\n%swant\n%s", got, want)
+	}
+}
+
+func TestAServerMustBeInItsOwnList(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "zoo.cfg")
+	text := "dataDir=" + dir + "\nclientPort=2181\ninitLimit=10\nsyncLimit=5\nserver.1=a:1:2\nserver.2=b:1:2\nserver.3=c:1:2\n"
+	for path, text := range map[string]string{file: text, filepath.Join(dir, "myid"): "7\n"} {
+		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	_, _, err := Load(file, nil, nil)
+	if want := "myid:1: myid: server 7 is not in the member list"; err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("%v, want %q", err, want)
 	}
 }

@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+
+	"github.com/quorate/quorate/zab/members"
 )
 
 // loadEnsemble reads the member list, from the main file or the dynamic one,
@@ -87,9 +89,9 @@ func (l *loader) addMember(s setting) {
 	case "server.N":
 		err = l.addServer(id, s.text)
 	case "group.N":
-		err = l.addGroup(id, s.text)
+		err = l.config.Quorum.AddGroup(id, s.text)
 	case "weight.N":
-		err = l.addWeight(id, s.text)
+		err = l.config.Quorum.AddWeight(id, s.text)
 	}
 	if err != nil {
 		l.faults.add(s.origin, s.name, "%s", err)
@@ -97,45 +99,11 @@ func (l *loader) addMember(s setting) {
 }
 
 func (l *loader) addServer(id int64, text string) error {
-	q := &l.config.Quorum
-	if q.Server(id) != nil {
-		return fmt.Errorf("server %d is listed twice", id)
-	}
-	spec, err := ParseServerSpec(id, text)
+	m, err := members.ParseMember(id, text)
 	if err != nil {
 		return err
 	}
-	q.Servers = append(q.Servers, spec)
-	l.sortMembers()
-	return nil
-}
-
-func (l *loader) addGroup(id int64, text string) error {
-	q := &l.config.Quorum
-	if q.Groups == nil {
-		q.Groups = map[int64][]int64{}
-	}
-	for _, part := range strings.Split(text, ":") {
-		sid, err := strconv.ParseInt(part, 10, 64)
-		if err != nil {
-			return fmt.Errorf("%q in the list of servers is not a number", part)
-		}
-		q.Groups[id] = append(q.Groups[id], sid)
-	}
-	return nil
-}
-
-func (l *loader) addWeight(sid int64, text string) error {
-	q := &l.config.Quorum
-	weight, err := strconv.ParseInt(text, 10, 64)
-	if err != nil || weight < 0 {
-		return fmt.Errorf("the weight %q is not a number of 0 or more", text)
-	}
-	if q.Weights == nil {
-		q.Weights = map[int64]int64{}
-	}
-	q.Weights[sid] = weight
-	return nil
+	return l.config.Quorum.Add(m)
 }
 
 func (l *loader) loadMyID() {
@@ -166,7 +134,7 @@ const myIDKey = "myid"
 
 // myIDFault is a fault in an ensemble only: a standalone server needs no id.
 func (l *loader) myIDFault(path string, cause error, text string) {
-	if len(l.config.Quorum.Servers) == 0 {
+	if len(l.config.Quorum.Members) == 0 {
 		l.warnings.add(Origin{File: path}, "", "%s; a standalone server does not need it", text)
 		return
 	}
@@ -178,8 +146,8 @@ func (l *loader) myIDFault(path string, cause error, text string) {
 func (l *loader) takeClientPort() {
 	c := l.config
 	self := c.Quorum.Self()
-	if len(c.Quorum.Servers) == 1 && !c.Quorum.HasMyID {
-		self = &c.Quorum.Servers[0] // who else
+	if len(c.Quorum.Members) == 1 && !c.Quorum.HasMyID {
+		self = &c.Quorum.Members[0] // who else
 	}
 	if self == nil || self.ClientPort == 0 {
 		return
@@ -196,14 +164,6 @@ func (l *loader) takeClientPort() {
 
 // wildcard reports whether a host means all interfaces.
 func wildcard(host string) bool { return host == "" || host == "0.0.0.0" || host == "::" }
-
-// sortMembers moves the member added last to its place.
-func (l *loader) sortMembers() {
-	servers := l.config.Quorum.Servers
-	for i := len(servers) - 1; i > 0 && servers[i].ID < servers[i-1].ID; i-- {
-		servers[i], servers[i-1] = servers[i-1], servers[i]
-	}
-}
 
 func serverKey(id int64) string { return numbered("server.", id) }
 

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+
+	"github.com/quorate/quorate/zab/members"
 )
 
 // Running is what a running server knows and its configuration does not.
@@ -42,12 +44,12 @@ func (c *Config) Text(r Running) string {
 	line("initLimit", c.Quorum.InitLimitTicks)
 	line("syncLimit", c.Quorum.SyncLimitTicks)
 	line("electionAlg", c.Quorum.ElectionAlg)
-	line("electionPort", c.ownPorts(func(a QuorumAddress) int { return a.ElectionPort }))
-	line("quorumPort", c.ownPorts(func(a QuorumAddress) int { return a.QuorumPort }))
+	line("electionPort", c.ownPorts(func(a members.Address) int { return a.ElectionPort }))
+	line("quorumPort", c.ownPorts(func(a members.Address) int { return a.QuorumPort }))
 	line("peerType", int(c.Quorum.Role()))
 	b.WriteString("membership: \n")
 	if r.Membership == "" {
-		r.Membership = c.Quorum.MembershipText()
+		r.Membership = c.Quorum.Text()
 	}
 	b.WriteString(r.Membership)
 	return b.String()
@@ -61,7 +63,7 @@ func portOrNone(port int) int {
 }
 
 // ownPorts joins one port of each own address with |.
-func (c *Config) ownPorts(port func(QuorumAddress) int) string {
+func (c *Config) ownPorts(port func(members.Address) int) string {
 	self := c.Quorum.Self()
 	if self == nil {
 		return ""

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/quorate/quorate/zab/members"
 )
 
 // Validate reports everything that would keep a server from running with this
@@ -221,10 +223,10 @@ func (v *validator) members() {
 const maxExtendedID = 254
 
 func (v *validator) firstMember() string {
-	if len(v.Quorum.Servers) == 0 {
+	if len(v.Quorum.Members) == 0 {
 		return ""
 	}
-	return serverKey(v.Quorum.Servers[0].ID)
+	return serverKey(v.Quorum.Members[0].ID)
 }
 
 // addresses finds addresses used twice and several where one is allowed.
@@ -234,14 +236,14 @@ func (v *validator) addresses() {
 		port int
 	}
 	owner := map[endpoint]int64{}
-	for _, s := range v.Quorum.Servers {
+	for _, s := range v.Quorum.Members {
 		if len(s.Addresses) > 1 && !v.Quorum.MultiAddressEnabled {
 			v.fault(serverKey(s.ID), "has several addresses, which needs multiAddress.enabled=true")
 		}
 		for _, a := range s.Addresses {
 			for _, e := range []endpoint{{a.Host, a.QuorumPort}, {a.Host, a.ElectionPort}} {
 				if other, ok := owner[e]; ok && other != s.ID {
-					v.warn(serverKey(s.ID), "%s:%d is an address of server.%d too", bracketed(e.host), e.port, other)
+					v.warn(serverKey(s.ID), "%s:%d is an address of server.%d too", e.host, e.port, other)
 				}
 				owner[e] = s.ID
 			}
@@ -264,7 +266,7 @@ func (v *validator) ensemble() {
 	}
 	self := q.Self()
 	if self == nil {
-		v.warn(myIDKey, "server %d is not in the member list", q.MyID)
+		v.fault(myIDKey, "server %d is not in the member list", q.MyID)
 		return
 	}
 	if claimed, set := v.origins["peerType"]; set && q.PeerType != self.Role.String() {
@@ -272,25 +274,41 @@ func (v *validator) ensemble() {
 	}
 }
 
-// groups checks that groups hold every participant exactly once.
+// groups checks that groups hold every participant exactly once, and nobody
+// else, and that they have weight.
 func (v *validator) groups() {
 	q := &v.Quorum
 	if !q.Hierarchical() {
 		return
 	}
+	before := len(v.faults)
 	groupOf := map[int64]int64{}
 	for _, gid := range sortedKeys(q.Groups) {
 		for _, sid := range q.Groups[gid] {
 			if other, ok := groupOf[sid]; ok {
 				v.fault(numbered("group.", gid), "server %d is in group.%d already", sid, other)
 			}
+			if m := q.Find(sid); m != nil && m.Role == members.Observer {
+				v.fault(numbered("group.", gid), "server %d is an observer; groups are of participants", sid)
+			}
 			groupOf[sid] = gid
 		}
 	}
-	for _, s := range q.Voters() {
-		if _, ok := groupOf[s.ID]; !ok {
-			v.fault(serverKey(s.ID), "is in no group")
+	for _, m := range q.Voters() {
+		if _, ok := groupOf[m.ID]; !ok {
+			v.fault(serverKey(m.ID), "is in no group")
 		}
+	}
+	for _, sid := range sortedKeys(q.Weights) {
+		if _, ok := groupOf[sid]; !ok {
+			v.fault(numbered("weight.", sid), "server %d is in no group", sid)
+		}
+	}
+	if len(v.faults) > before || len(q.Voters()) == 0 {
+		return
+	}
+	if _, err := q.Verifier(); err != nil {
+		v.fault(numbered("group.", sortedKeys(q.Groups)[0]), "no quorum can be formed: %s", err)
 	}
 }
 

@@ -34,26 +34,3 @@ func TestParseDecodedIsJavasIntegerDecodeWithoutOctal(t *testing.T) {
 		}
 	}
 }
-
-func TestServerSpecRoundTrip(t *testing.T) {
-	for text, want := range map[string]string{
-		"h:1:2":                    "h:1:2:participant",
-		"h:1:2:OBSERVER;3":         "h:1:2:observer;0.0.0.0:3",
-		"[::1]:1:2;[::]:3":         "[::1]:1:2:participant;[::]:3",
-		"b:1:2|a:3:4:observer;c:5": "a:3:4|b:1:2:observer;c:5",
-		" h:1:2 ; 3":               "h:1:2:participant;0.0.0.0:3",
-	} {
-		got, err := ParseServerSpec(1, text)
-		if err != nil {
-			t.Errorf("%q: %v", text, err)
-			continue
-		}
-		again, err := ParseServerSpec(1, got.String())
-		if err != nil || again.String() != got.String() {
-			t.Errorf("%q prints %q, which reads as %q, %v", text, got.String(), again.String(), err)
-		}
-		if got.String() != want {
-			t.Errorf("%q prints %q, want %q", text, got.String(), want)
-		}
-	}
-}

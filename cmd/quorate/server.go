@@ -63,10 +63,6 @@ func runServer(ctx context.Context, stdout, stderr io.Writer, path string, sets 
 	for _, w := range warnings {
 		log.Warn("configuration", zap.String("what", w.String()))
 	}
-	if cfg.Distributed() {
-		return errors.New("ensembles are not served yet: the configuration lists " +
-			strconv.Itoa(len(cfg.Quorum.Servers)) + " servers")
-	}
 	tuneRuntime()
 	s, err := server.Open(serverConfig(cfg, log))
 	if err != nil {
@@ -146,9 +142,12 @@ func serverConfig(c *conf.Config, log *zap.Logger) server.Config {
 		TrustEmptySnapshot: c.SnapshotTrustEmpty,
 		ReapInterval:       c.Container.CheckInterval, ReapPerMinute: c.Container.MaxPerMinute,
 		NeverUsed: c.Container.MaxNeverUsedInterval,
+		Ensemble:  ensembleConfig(c),
 		Log:       log, Version: announcedVersion(),
 	}
-	sc.ClientAddrs = []string{net.JoinHostPort(c.ClientPortAddress, strconv.Itoa(c.ClientPort))}
+	if c.ClientPort != 0 { // a member of an ensemble may go without clients
+		sc.ClientAddrs = []string{net.JoinHostPort(c.ClientPortAddress, strconv.Itoa(c.ClientPort))}
+	}
 	return sc
 }
 

@@ -20,12 +20,13 @@ type arrow struct {
 // package that no row matches fails, so that a new one is placed on purpose.
 var arrows = []arrow{
 	{"cmd/*", []string{"conf", "internal/*"}, "flags, configuration, constructors, Run, exit code; nothing else"},
-	{"conf", nil, "settings are plain values that constructors read, so conf knows nobody"},
+	{"conf", []string{"zab/members"}, "settings are plain values that constructors read; the list of members is one that servers send each other too"},
 	{"wire", nil, "bytes of the client protocol are everyone's, so they depend on nobody"},
 	{"session", nil, "ids, timeouts and expiry are arithmetic on ticks"},
 	{"watch", []string{"wire"}, "a watch table knows paths and connections, not trees or sockets"},
 	{"znode", []string{"wire"}, "the tree applies transactions; who proposed them is not its business"},
 	{"zab/quorum", nil, "majorities, weights and groups are arithmetic"},
+	{"zab/members", []string{"zab/quorum"}, "a list of members is text and says how votes are counted"},
 	{"zab/zxids", nil, "a zxid is arithmetic on 64 bits"},
 	{"zab", []string{"zab/quorum", "zab/zxids"}, "the protocol sees a transaction as opaque bytes"},
 	{"zab/txnlog", []string{"zab/zxids"}, "the log stores entries in order of their zxids, whoever proposed them"},
@@ -38,7 +39,7 @@ var arrows = []arrow{
 	},
 	{
 		"internal/server",
-		[]string{"internal/replica", "zab", "zab/transport", "zab/txnlog", "znode", "wire"},
+		[]string{"internal/replica", "zab", "zab/members", "zab/transport", "zab/txnlog", "znode", "wire"},
 		"the runtime puts hands on the replica; settings reach it as its own Config",
 	},
 	{
@@ -90,7 +91,7 @@ var banExceptions = map[string]string{
 }
 
 // stdOnly packages import nothing beyond the standard library.
-var stdOnly = []string{"wire", "session", "zab/quorum", "zab"}
+var stdOnly = []string{"wire", "session", "zab/quorum", "zab/members", "zab"}
 
 func matchAny(patterns []string, pkg string) bool {
 	return slices.ContainsFunc(patterns, func(p string) bool {

@@ -11,7 +11,7 @@ import (
 
 // purePackages compute and never act: whoever calls them owns the goroutine
 // and tells them the time.
-var purePackages = []string{"zab", "zab/quorum", "znode", "session", "watch", "wire", "internal/replica"}
+var purePackages = []string{"zab", "zab/quorum", "zab/members", "znode", "session", "watch", "wire", "internal/replica"}
 
 // impureFiles are the files of pure packages that may act, with the reason.
 var impureFiles = map[string]string{

@@ -51,8 +51,11 @@ type Config struct {
 	Access Access
 	// WatchesOptimized refuses addWatch, as WatchManagerOptimized does.
 	WatchesOptimized bool
-	// ServerID is the top byte of session ids; 0 = 1.
+	// ServerID is the top byte of session ids; 0 = 1. In an ensemble it is the
+	// own id there, whatever stands here.
 	ServerID int64
+	// Ensemble makes the server a member of an ensemble; nil = it is alone.
+	Ensemble *EnsembleConfig
 
 	// TreeBytes is the memory budget of the tree; 0 = no limit.
 	TreeBytes int64
@@ -119,7 +122,12 @@ func (c *Config) fillDefaults() {
 	setDefault(&c.SessionTimeoutMax, 20*c.TickTime)
 	setDefault(&c.HandshakeTimeout, 10*time.Second)
 	setDefault(&c.RequestBytesMax, 0xfffff)
-	setDefault(&c.ServerID, 1)
+	if c.Ensemble != nil {
+		c.Ensemble.fillDefaults()
+		c.ServerID = c.Ensemble.MyID
+	} else {
+		setDefault(&c.ServerID, 1)
+	}
 	setDefault(&c.SnapCount, 100_000)
 	setDefault(&c.CheckpointLogBytes, 256<<20)
 	setDefault(&c.LogRetainBytes, 64<<20)

@@ -56,6 +56,12 @@ type Server struct {
 // database and binds the client addresses. After an error nothing is held.
 func Open(cfg Config) (*Server, error) {
 	cfg.fillDefaults()
+	if e := cfg.Ensemble; e != nil {
+		if err := e.validate(); err != nil {
+			return nil, err
+		}
+		return nil, fmt.Errorf("%w: %d members are configured, but this version runs alone only", errEnsemble, len(e.List.Members))
+	}
 	s := newServer(cfg)
 	if err := s.open(); err != nil {
 		return nil, errors.Join(err, s.closeStorage())
