@@ -17,9 +17,7 @@ func TestMain(m *testing.M) {
 	flag.Parse()
 	code := m.Run()
 	pool.stop()
-	if buildDir != "" {
-		os.RemoveAll(buildDir)
-	}
+	RemoveBuild()
 	os.Exit(code)
 }
 

@@ -12,70 +12,21 @@ import (
 	"github.com/quorate/quorate/wire"
 )
 
-// znode is everything that a client can see of a node.
-type znode struct {
-	data []byte // nil is null
-	stat wire.Stat
-	acl  string
-}
-
-// tree reads every node below path by a client that may read everything.
-func (s *Session) tree(path string, into map[string]znode) error {
-	data, st, err := s.Get(path, false)
-	if err != nil {
-		return fmt.Errorf("%s: %w", path, err)
-	}
-	rep, err := s.do(wire.OpGetACL, wire.AppendString(nil, path))
-	if err != nil {
-		return fmt.Errorf("%s: %w", path, err)
-	}
-	r := wire.NewReader(rep.Body)
-	into[path] = znode{data, st, shownACLs(&r)}
-	names, err := s.Children(path)
-	if err != nil {
-		return fmt.Errorf("%s: %w", path, err)
-	}
-	for _, n := range names {
-		if err := s.tree(strings.TrimSuffix(path, "/")+"/"+n, into); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 // readTree reads the whole tree as super.
-func readTree(t *testing.T, addr string) map[string]znode {
+func readTree(t *testing.T, addr string) Tree {
 	t.Helper()
-	s := mustConnect(t, addr, ConnectOptions{})
-	if err := s.authenticate(superAuth); err != nil {
-		t.Fatal(err)
-	}
-	all := map[string]znode{}
-	if err := s.tree("/", all); err != nil {
-		t.Fatal(err)
-	}
-	if err := s.Close(); err != nil {
+	all, err := ReadTree(addr)
+	if err != nil {
 		t.Fatal(err)
 	}
 	return all
 }
 
 // compareTrees fails for every node that differs in anything.
-func compareTrees(t *testing.T, got, want map[string]znode) {
+func compareTrees(t *testing.T, got, want Tree) {
 	t.Helper()
-	for p, w := range want {
-		g, ok := got[p]
-		switch {
-		case !ok:
-			t.Errorf("%s is missing", p)
-		case string(g.data) != string(w.data) || (g.data == nil) != (w.data == nil) || g.stat != w.stat || g.acl != w.acl:
-			t.Errorf("%s is\n%q %+v %s\nwas\n%q %+v %s", p, g.data, g.stat, g.acl, w.data, w.stat, w.acl)
-		}
-	}
-	for p := range got {
-		if _, ok := want[p]; !ok {
-			t.Errorf("%s is new", p)
-		}
+	for _, d := range got.Differences(want) {
+		t.Error(d)
 	}
 }
 

@@ -71,8 +71,9 @@ func newRunner(addr string, fresh bool) (*runner, error) {
 // script's protected nodes can be removed after it.
 const superAuth = "super:quorate"
 
-// superDigest is what DigestAuthenticationProvider.superDigest holds for it.
-const superDigest = "super:0W1tHM9yEkwvSVTUC3r/sHEfG0c="
+// SuperDigest is what DigestAuthenticationProvider.superDigest holds on every
+// server that [ReadTree] may read.
+const SuperDigest = "super:0W1tHM9yEkwvSVTUC3r/sHEfG0c="
 
 // emptyTree deletes all that can be deleted and gives the other nodes back the
 // data and the ACL they were born with.

@@ -14,7 +14,8 @@ import (
 	"time"
 )
 
-// Flavor is a kind of server that tests can start.
+// Flavor is a kind of server that tests can start: one of the constants, or the
+// number of a release, such as 3.6.4, that reference/fetch has brought.
 type Flavor string
 
 // The flavors.
@@ -40,7 +41,7 @@ var defaults = Options{
 	"maxClientCnxns":         "0",
 	"4lw.commands.whitelist": "*",
 	"admin.enableServer":     "false",
-	"DigestAuthenticationProvider.superDigest": superDigest,
+	"DigestAuthenticationProvider.superDigest": SuperDigest,
 }
 
 // propertyOnly lists the keys that zoo.cfg cannot carry to a Java server.
@@ -88,6 +89,15 @@ func Available(f Flavor) error {
 	}
 }
 
+// release returns the number of the release that a flavor fetched from Maven
+// runs.
+func (f Flavor) release() string {
+	if f == ZooKeeper39 {
+		return referenceVersion
+	}
+	return string(f)
+}
+
 // classPath returns the class path of a Java flavor.
 func classPath(f Flavor) (string, error) {
 	if _, err := executable("java"); err != nil {
@@ -95,7 +105,8 @@ func classPath(f Flavor) (string, error) {
 	}
 	if f == ZooKeeper38 {
 		jar, err := file("/usr/share/java/zookeeper.jar")
-		return "/etc/zookeeper/conf_example:" + jar, err
+		// Without the binding, which is a package of its own, it logs nothing.
+		return "/etc/zookeeper/conf_example:" + jar + ":/usr/share/java/slf4j-simple.jar", err
 	}
 	cache := os.Getenv("QUORATE_CACHE")
 	if cache == "" {
@@ -105,15 +116,23 @@ func classPath(f Flavor) (string, error) {
 		}
 		cache = filepath.Join(user, "quorate")
 	}
-	lib := filepath.Join(cache, "zookeeper-"+referenceVersion)
+	lib := filepath.Join(cache, "zookeeper-"+f.release())
 	if _, err := os.Stat(filepath.Join(lib, "complete")); err != nil {
-		return "", fmt.Errorf("ZooKeeper %s is not in the cache, integration/reference/fetch brings it: %w", referenceVersion, err)
+		return "", fmt.Errorf("ZooKeeper %s is not in the cache, integration/reference/fetch brings it: %w", f.release(), err)
 	}
 	return filepath.Join(lib, "*"), nil
 }
 
-// buildDir is removed by the tests' main.
+// buildDir is removed by [RemoveBuild].
 var buildDir string
+
+// RemoveBuild removes the binary that [QuorateBinary] built. Every TestMain and
+// main of a program that starts Quorate ends with it.
+func RemoveBuild() {
+	if buildDir != "" {
+		os.RemoveAll(buildDir)
+	}
+}
 
 // QuorateBinary builds cmd/quorate once per run and returns its path.
 // QUORATE_BINARY names one that is built already.
@@ -207,21 +226,26 @@ func (s *Server) configure() (cfg string, props []string) {
 }
 
 func (s *Server) command(cfg string, props []string) (*exec.Cmd, error) {
-	if s.Flavor == Quorate {
+	java := []string{"-XX:+UseSerialGC", "-Xmx1g", "-Xshare:auto"}
+	java = append(java, "-Dorg.slf4j.simpleLogger.defaultLogLevel=error", "-Dzookeeper.root.logger=ERROR,CONSOLE")
+	return ServerCommand(s.Flavor, cfg, append(java, props...)...)
+}
+
+// ServerCommand returns the command that runs a server of flavor f with the
+// configuration file cfg. java are options of the JVM, if f has one.
+func ServerCommand(f Flavor, cfg string, java ...string) (*exec.Cmd, error) {
+	if f == Quorate {
 		bin, err := QuorateBinary()
 		cmd := exec.Command(bin, "server", cfg)
 		// The variables of these tests are no settings of the server.
 		cmd.Env = slices.DeleteFunc(os.Environ(), func(kv string) bool { return strings.HasPrefix(kv, "QUORATE_") })
 		return cmd, err
 	}
-	cp, err := classPath(s.Flavor)
+	cp, err := classPath(f)
 	if err != nil {
 		return nil, err
 	}
-	args := []string{"-XX:+UseSerialGC", "-Xmx1g", "-Xshare:auto"}
-	args = append(args, "-Dorg.slf4j.simpleLogger.defaultLogLevel=error", "-Dzookeeper.root.logger=ERROR,CONSOLE")
-	args = append(args, props...)
-	args = append(args, "-cp", cp, "org.apache.zookeeper.server.quorum.QuorumPeerMain", cfg)
+	args := append(slices.Clone(java), "-cp", cp, "org.apache.zookeeper.server.quorum.QuorumPeerMain", cfg)
 	return exec.Command("java", args...), nil
 }
 
