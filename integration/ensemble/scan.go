@@ -1,0 +1,85 @@
+//go:build linux
+
+package ensemble
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+)
+
+// fatalLines are what no server may ever print, with what it means. Java
+// catches what a thread throws and goes on without the thread.
+var fatalLines = []struct {
+	pattern *regexp.Regexp
+	means   string
+}{
+	{regexp.MustCompile(`Exception occurred from thread|Exception in thread "`), "a Java thread died"},
+	{regexp.MustCompile(`Severe unrecoverable error`), "a Java thread that cannot be missed died"},
+	{regexp.MustCompile(`OutOfMemoryError|StackOverflowError|NoClassDefFoundError|AssertionError`), "the JVM is broken"},
+	{regexp.MustCompile(`Digests are not matching|digest mismatch|DigestMismatch`), "a tree differs from the leader's"},
+	{regexp.MustCompile(`Unable to load database on disk|but next pending txn`), "a Java server gives up"},
+	{regexp.MustCompile(`^panic: |^fatal error: |^goroutine \d+ \[`), "Quorate panicked"},
+	{regexp.MustCompile(`^WARNING: DATA RACE`), "Quorate has a data race"},
+}
+
+// scanLog returns the lines of a log that must not be there, with the name of
+// the file and the meaning.
+func scanLog(path string) ([]string, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	var out []string
+	lines := bufio.NewScanner(f)
+	lines.Buffer(nil, 64<<20)
+	for n := 1; lines.Scan(); n++ {
+		for _, fatal := range fatalLines {
+			if fatal.pattern.Match(lines.Bytes()) {
+				out = append(out, fmt.Sprintf("%s:%d: %s: %s", filepath.Base(path), n, fatal.means, strings.TrimSpace(lines.Text())))
+				break
+			}
+		}
+	}
+	return out, lines.Err()
+}
+
+// Check returns an error for everything that must never happen to a member,
+// whatever is done to it: what [scanLog] finds in the logs of all its runs, and
+// metrics that count differences from the leader's tree.
+func (m *Member) Check() error {
+	m.mu.Lock()
+	runs := m.runs
+	m.mu.Unlock()
+	var errs []error
+	for _, p := range runs {
+		found, err := scanLog(p.log)
+		if err != nil {
+			errs = append(errs, err)
+		}
+		for _, line := range found {
+			errs = append(errs, fmt.Errorf("member %v: %s", m, line))
+		}
+	}
+	if m.Responsive() {
+		errs = append(errs, m.checkMetrics())
+	}
+	return errors.Join(errs...)
+}
+
+// checkMetrics looks at the counters of a member, if it serves.
+func (m *Member) checkMetrics() error {
+	if all, err := m.Monitor(); err == nil {
+		for key, value := range all {
+			if strings.Contains(key, "digest_mismatches") && strings.Trim(value, "0.") != "" {
+				return fmt.Errorf("member %v: %s is %s", m, key, value)
+			}
+		}
+	}
+	return nil
+}
