@@ -14,7 +14,7 @@ import (
 // ensemble is a few members whose messages arrive at once and whose disks are never
 // slow, unless a test cuts or stops something.
 type ensemble struct {
-	t       *testing.T
+	t       testing.TB
 	members map[int64]*node
 	ids     []int64
 	time    replica.Time
@@ -39,7 +39,7 @@ type node struct {
 	delayed []zab.Delayed
 }
 
-func newEnsemble(t *testing.T, voters int, observers int, change func(*replica.Options)) *ensemble {
+func newEnsemble(t testing.TB, voters int, observers int, change func(*replica.Options)) *ensemble {
 	t.Helper()
 	e := &ensemble{
 		t: t, members: map[int64]*node{}, conns: map[zab.ConnID]*link{},

@@ -13,7 +13,7 @@ import (
 // world is a replica with a log in memory and a clock that a test moves. What
 // is submitted is proposed at once; it is applied when the test commits it.
 type world struct {
-	t    *testing.T
+	t    testing.TB
 	r    *replica.Replica
 	log  memLog
 	time replica.Time
@@ -34,7 +34,7 @@ func (l *memLog) End(buf []byte, zxid int64) {
 func (l *memLog) Len() int                    { return len(l.zxids) }
 func (l *memLog) Entry(i int) (int64, []byte) { return l.zxids[i], l.payloads[i] }
 
-func newWorld(t *testing.T, change func(*replica.Options)) *world {
+func newWorld(t testing.TB, change func(*replica.Options)) *world {
 	t.Helper()
 	tree, err := znode.Open(znode.Options{Backend: znode.NewMemBackend(), Digest: true})
 	if err != nil {
