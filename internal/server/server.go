@@ -31,6 +31,10 @@ type Server struct {
 	txns  *txnlog.Log
 	rep   *replica.Replica
 	loop  *loop
+	// history is the storage of a member of an ensemble, in the place of store,
+	// tree and txns; member is its stage. nil for a server that is alone.
+	history *history
+	member  *member
 
 	listeners []net.Listener
 	start     time.Time // with a monotonic reading: the origin of mono
@@ -60,7 +64,6 @@ func Open(cfg Config) (*Server, error) {
 		if err := e.validate(); err != nil {
 			return nil, err
 		}
-		return nil, fmt.Errorf("%w: %d members are configured, but this version runs alone only", errEnsemble, len(e.List.Members))
 	}
 	s := newServer(cfg)
 	if err := s.open(); err != nil {
@@ -100,18 +103,29 @@ func (s *Server) open() error {
 }
 
 // openStage recovers the database and makes what commits to it.
-func (s *Server) openStage() error {
-	if err := s.recover(); err != nil {
+func (s *Server) openStage() (err error) {
+	if s.cfg.Ensemble == nil {
+		if err := s.recover(); err != nil {
+			return err
+		}
+		s.rep = replica.New(s.replicaOptions(), s.now())
+		s.loop.stage = newAlone(s)
+		return nil
+	}
+	if err := s.openHistory(); err != nil {
 		return err
 	}
 	s.rep = replica.New(s.replicaOptions(), s.now())
-	s.loop.stage = newAlone(s)
+	if s.member, err = newMember(s, s.history); err != nil {
+		return err
+	}
+	s.loop.stage = s.member
 	return nil
 }
 
 func (s *Server) replicaOptions() replica.Options {
 	c := &s.cfg
-	return replica.Options{
+	o := replica.Options{
 		Tree: s.tree, Rules: s.rules, ServerID: c.ServerID,
 		TickMillis:        c.TickTime.Milliseconds(),
 		SessionMillisMin:  int32(c.SessionTimeoutMin.Milliseconds()),
@@ -125,6 +139,11 @@ func (s *Server) replicaOptions() replica.Options {
 		NeverUsedMillis:   c.NeverUsed.Milliseconds(),
 		Crowded:           s.loop.signal,
 	}
+	if e := c.Ensemble; e != nil {
+		o.Member = true
+		o.LocalSessions, o.LocalUpgrade = e.LocalSessions, e.LocalSessionsUpgrading
+	}
+	return o
 }
 
 // reapPerCheck spreads the allowance per minute over the checks of a minute.
@@ -236,6 +255,9 @@ func checkpointNow(tree *znode.Tree) error {
 }
 
 func (s *Server) closeStorage() error {
+	if s.history != nil {
+		return s.history.close()
+	}
 	var errs []error
 	if s.txns != nil {
 		errs = append(errs, s.txns.Close())

@@ -1,0 +1,505 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/quorate/quorate/internal/replica"
+	"github.com/quorate/quorate/zab"
+	"github.com/quorate/quorate/zab/members"
+	"github.com/quorate/quorate/zab/transport"
+	"github.com/quorate/quorate/znode"
+)
+
+// memberStore is the disk of a member of an ensemble, which is a [history].
+type memberStore interface {
+	transport.Storage
+	boot() (zab.Boot, error)
+	tree() *znode.Tree
+	write(ws []zab.Write) (installed *znode.Tree, err error)
+	retire(old *znode.Tree) error
+	noteCommitted(zxid int64) error
+	roll()
+	purge(checkpoint, retainBytes int64) (after int64, err error)
+	close() error
+}
+
+// member is the stage of a server of an ensemble: the hands of a [replica.Member].
+// The loop steps it; one goroutine writes to the disk; the transport has its own.
+type member struct {
+	s     *Server
+	l     *loop
+	m     *replica.Member
+	store memberStore
+	net   *transport.Transport
+	disk  memberDisk
+
+	mu    sync.Mutex
+	inbox []zab.Message // from peers and about connections
+	room  sync.Cond     // inbox has shrunk, or the loop has stopped
+
+	// Owned by the loop.
+	taken    []zab.Message
+	delayed  []zab.Delayed // in the order of the writes they wait for
+	noted    int64         // the commit the disk was told of last
+	leaveBy  time.Time
+	status   zab.Status
+	statusMu sync.Mutex
+}
+
+// peerInboxMax is how many messages of peers may wait for the loop; their readers wait
+// at the bound.
+const peerInboxMax = 1 << 16
+
+// coreTickMax is the protocol's tick; servers with a short tickTime have a shorter one.
+const coreTickMax = 50 * time.Millisecond
+
+// coreTick is how often the core is told of the time.
+func coreTick(tickTime time.Duration) time.Duration {
+	return min(max(tickTime/40, 5*time.Millisecond), coreTickMax)
+}
+
+// newMember puts a member together. Nothing runs yet.
+func newMember(s *Server, store memberStore) (*member, error) {
+	e := s.cfg.Ensemble
+	w := &member{s: s, l: s.loop, store: store}
+	w.room.L = &w.mu
+	w.disk.init(w)
+	boot, err := store.boot()
+	if err != nil {
+		return nil, err
+	}
+	ensemble, err := zabEnsemble(&e.List)
+	if err != nil {
+		return nil, err
+	}
+	tick := coreTick(s.cfg.TickTime)
+	ticks := func(d time.Duration) int { return int((d + tick - 1) / tick) }
+	w.m, err = replica.NewMember(zab.Config{
+		ID: e.MyID, Observer: e.self().Role == members.Observer, Ensemble: ensemble, Boot: boot,
+		Rand:              lockedRand{},
+		FinalizeWaitTicks: ticks(200 * time.Millisecond),
+		NotifyMinTicks:    ticks(e.NotifyMin), NotifyMaxTicks: ticks(e.NotifyMax),
+		ConnectRetryTicks: ticks(e.LeaderConnectDelay),
+		InitLimitTicks:    ticks(time.Duration(e.InitLimit) * s.cfg.TickTime),
+		SyncLimitTicks:    ticks(time.Duration(e.SyncLimit) * s.cfg.TickTime),
+		PingTicks:         max(1, ticks(s.cfg.TickTime/2)),
+		HandOverTicks:     ticks(2 * time.Second),
+		WindowTxns:        e.CommitLogCount,
+		DefaultLearner:    zab.LearnerOptions{SnapForTrunc: !e.NoJavaPeers},
+	}, s.rep, w.replicaMember(), s.now())
+	if err != nil {
+		return nil, err
+	}
+	w.net, err = transport.Listen(w.transportOptions(ensemble.Text))
+	if err != nil {
+		return nil, fmt.Errorf("addresses of server.%d: %w", e.MyID, err)
+	}
+	return w, nil
+}
+
+func (w *member) replicaMember() replica.MemberOptions {
+	e := w.s.cfg.Ensemble
+	o := replica.MemberOptions{HoldMillis: e.HoldClients.Milliseconds(), NoLeaderServes: e.LeaderRefusesClients}
+	if o.HoldMillis == 0 {
+		o.HoldMillis = -1 // at once
+	}
+	if e.ReadOnly {
+		o.ReadOnlyMillis = max(2000, w.s.cfg.TickTime.Milliseconds())
+	}
+	return o
+}
+
+func (w *member) transportOptions(text []byte) transport.Options {
+	c, e := &w.s.cfg, w.s.cfg.Ensemble
+	election, quorum := e.listenAddrs()
+	return transport.Options{
+		ID: e.MyID, ElectionAddrs: election, QuorumAddrs: quorum, Advertise: e.self().ElectionAddrs()[0],
+		Lookup: func(sid int64) (p transport.Peer, ok bool) {
+			if m := e.List.Find(sid); m != nil {
+				return transport.Peer{Election: m.ElectionAddrs(), Quorum: m.QuorumAddrs()}, true
+			}
+			return p, false
+		},
+		ConfigText: func() []byte { return text },
+		Handler:    w, Storage: w.store,
+		TickTime: c.TickTime, SyncLimit: e.SyncLimit, CnxTimeout: e.CnxTimeout,
+		PacketBytesMax: 2 * c.RequestBytesMax, Log: w.s.log,
+	}
+}
+
+// lockedRand is the process's source of randomness for the core.
+type lockedRand struct{}
+
+// Intn implements [zab.Rand].
+func (lockedRand) Intn(n int) int { return rand.IntN(n) }
+
+// Step implements [transport.Handler].
+func (w *member) Step(ms []zab.Message) {
+	w.mu.Lock()
+	for len(w.inbox) > peerInboxMax && !w.l.isOff() {
+		w.room.Wait()
+	}
+	w.inbox = append(w.inbox, ms...)
+	w.mu.Unlock()
+	w.l.signal()
+}
+
+// start implements stage.
+func (w *member) start() {
+	w.net.Start()
+	go w.disk.run()
+}
+
+// end implements stage. The loop has ended.
+func (w *member) end() {
+	w.mu.Lock()
+	w.room.Broadcast()
+	w.mu.Unlock()
+	if err := w.net.Shutdown(context.Background()); err != nil {
+		w.s.log.Warn("closing the connections to other servers", zap.Error(err))
+	}
+	w.disk.end()
+}
+
+// tick implements stage.
+func (w *member) tick() time.Duration { return coreTick(w.s.cfg.TickTime) }
+
+// stop implements stage: a leader hands over before it leaves.
+func (w *member) stop() {
+	w.leaveBy = time.Now().Add(handOverMax)
+	if err := w.m.HandOver(); err != nil && !errors.Is(err, zab.ErrNotLeading) {
+		w.s.log.Warn("handing over", zap.Error(err))
+	}
+}
+
+// handOverMax bounds how long a leader that stops waits for its successor.
+const handOverMax = 5 * time.Second
+
+// done implements stage. A follower has nothing to finish: what its clients wait for
+// goes on without it.
+func (w *member) done() bool {
+	return w.m.Status().Role != zab.Leading || time.Now().After(w.leaveBy)
+}
+
+// rollLog implements stage.
+func (w *member) rollLog(f func(error)) {
+	w.disk.push(diskOrder{other: func(err error) {
+		if err == nil {
+			w.store.roll()
+		}
+		f(err)
+	}})
+}
+
+// purgeLog implements stage.
+func (w *member) purgeLog(checkpoint int64) {
+	w.disk.push(diskOrder{other: func(err error) {
+		if err != nil {
+			return
+		}
+		after, err := w.store.purge(checkpoint, w.s.cfg.LogRetainBytes)
+		if err != nil {
+			w.s.log.Error("purging the transaction log", zap.Error(err))
+			return
+		}
+		w.l.do(func() { w.m.Purged(after) })
+	}})
+}
+
+// step takes what the disk has done, what peers sent and what clients asked for, and
+// carries out what follows from it.
+func (w *member) step(ticked bool) error {
+	w.takeAll()
+	t := w.s.now()
+	if err := w.diskNews(t); err != nil {
+		return err
+	}
+	for i := range w.taken {
+		w.m.Step(w.taken[i], t)
+	}
+	clear(w.taken)
+	w.taken = w.taken[:0]
+	subs := &w.l.taken
+	for i := range subs.subs {
+		if err := w.m.Submit(subs.at(i), t); err != nil {
+			return err
+		}
+	}
+	subs.reset()
+	if ticked {
+		if err := w.m.Tick(t); err != nil {
+			return err
+		}
+	}
+	return w.carryOut(t)
+}
+
+// takeAll empties what others left for the loop.
+func (w *member) takeAll() {
+	if !w.m.Backlogged() {
+		w.l.mu.Lock()
+		w.l.take()
+		w.l.mu.Unlock()
+	}
+	w.mu.Lock()
+	w.taken, w.inbox = w.inbox, w.taken
+	w.room.Broadcast()
+	w.mu.Unlock()
+}
+
+// diskNews tells the core what is durable, after the messages that waited for it have
+// left. A disk that failed is the end: this server gives up its role at once, so that
+// the others go on without it, and stops.
+func (w *member) diskNews(t replica.Time) error {
+	seq, installed, err := w.disk.news()
+	if err != nil {
+		w.m.DiskFailed(t)
+		return errors.Join(fmt.Errorf("transaction log: %w", err), w.carryOut(t))
+	}
+	if installed != nil {
+		old := w.s.rep.Tree()
+		if err := w.m.Installed(installed, t); err != nil {
+			return err
+		}
+		w.s.goAttach(func() {
+			if err := w.store.retire(old); err != nil {
+				w.s.log.Error("closing the database that a snapshot replaced", zap.Error(err))
+			}
+		})
+	}
+	if seq == 0 {
+		return nil
+	}
+	n := 0
+	for n < len(w.delayed) && w.delayed[n].After <= seq {
+		w.send1(&w.delayed[n].Message)
+		n++
+	}
+	w.delayed = w.delayed[n:]
+	w.m.Durable(seq, t)
+	return nil
+}
+
+func (w *member) send1(m *zab.Message) { w.net.Send([]zab.Message{*m}) }
+
+// carryOut does what the core orders until it has nothing more to say.
+func (w *member) carryOut(t replica.Time) error {
+	for {
+		out, ok, err := w.m.Take(t)
+		if err != nil || !ok {
+			w.publish()
+			return err
+		}
+		if len(out.Writes) > 0 {
+			w.giveToDisk(out.Writes)
+		}
+		if len(out.Send) > 0 {
+			w.net.Send(out.Send)
+		}
+		w.delayed = append(w.delayed, out.SendAfterSync...)
+		for _, sid := range out.Connect {
+			w.net.Connect(sid)
+		}
+		for _, c := range out.Close {
+			w.net.Close(c)
+		}
+		for i := range out.Events {
+			w.event(&out.Events[i])
+		}
+	}
+}
+
+// giveToDisk queues writes. A snapshot does not replace a tree that is being written
+// to rest.
+func (w *member) giveToDisk(ws []zab.Write) {
+	for i := range ws {
+		if ws[i].Kind == zab.WriteInstall || ws[i].Kind == zab.WriteTruncate {
+			w.l.ckpt.settle()
+		}
+	}
+	w.disk.push(diskOrder{writes: ws})
+}
+
+// publish keeps the status for others to read, and lets the disk know how far the log
+// is committed.
+func (w *member) publish() {
+	st := w.m.Status()
+	w.statusMu.Lock()
+	w.status = st
+	w.statusMu.Unlock()
+	if st.Committed-w.noted >= commitNoteTxns && st.Synced >= st.Committed {
+		w.noted = st.Committed
+		zxid := st.Committed
+		w.disk.push(diskOrder{other: func(err error) {
+			if err == nil {
+				err = w.store.noteCommitted(zxid)
+			}
+			if err != nil {
+				w.s.log.Debug("noting what is committed", zap.Error(err))
+			}
+		}})
+	}
+}
+
+// commitNoteTxns is after how many commits a note of them is left on disk. A start
+// holds what follows the note in memory.
+const commitNoteTxns = 10_000
+
+// event tells operators what the core tells.
+func (w *member) event(e *zab.Event) {
+	fields := []zap.Field{zap.String("reason", e.Reason)}
+	if e.Peer != zab.NoServer && e.Peer != 0 {
+		fields = append(fields, zap.Int64("peer", e.Peer))
+	}
+	switch e.Kind {
+	case zab.EventRole:
+		w.s.log.Info("role", append(fields, zap.Stringer("role", e.Role), zap.Stringer("phase", e.Phase),
+			zap.Int64("epoch", w.m.Status().CurrentEpoch))...)
+	case zab.EventLearnerJoined:
+		w.s.log.Info("learner joined", append(fields, zap.String("zxid", zab.FormatZxid(e.Zxid)))...)
+	case zab.EventLearnerDropped:
+		w.s.log.Warn("learner dropped", append(fields, zap.String("zxid", zab.FormatZxid(e.Zxid)))...)
+	case zab.EventHandedOver:
+		w.s.log.Info("handed over", fields...)
+	case zab.EventConfigSeen:
+		w.s.log.Info("a peer has a later configuration", append(fields, zap.String("version", zab.FormatZxid(e.Zxid)))...)
+	case zab.EventIgnored:
+		w.s.log.Debug("message ignored", fields...)
+	}
+}
+
+// memberDisk is the goroutine that alone writes to the log and the epoch files.
+type memberDisk struct {
+	w *member
+
+	mu     sync.Mutex
+	wake   sync.Cond
+	queue  []diskOrder
+	ended  bool
+	idle   chan struct{} // closed when the goroutine has ended
+	seq    uint64        // durable up to here, and not told yet
+	fresh  *znode.Tree
+	failed error
+}
+
+// diskOrder is writes of the core, or something else to do in their order, which is
+// told the error that the disk has failed with.
+type diskOrder struct {
+	writes []zab.Write
+	other  func(error)
+}
+
+func (d *memberDisk) init(w *member) {
+	d.w, d.idle = w, make(chan struct{})
+	d.wake.L = &d.mu
+}
+
+func (d *memberDisk) push(o diskOrder) {
+	d.mu.Lock()
+	d.queue = append(d.queue, o)
+	ended := d.ended
+	d.mu.Unlock()
+	d.wake.Signal()
+	if ended {
+		d.refuse()
+	}
+}
+
+// refuse tells what is left that it is too late.
+func (d *memberDisk) refuse() {
+	d.mu.Lock()
+	left := d.queue
+	d.queue = nil
+	d.mu.Unlock()
+	for _, o := range left {
+		if o.other != nil {
+			o.other(errStageEnded)
+		}
+	}
+}
+
+// end stops the goroutine when it has done what was pushed.
+func (d *memberDisk) end() {
+	d.mu.Lock()
+	d.ended = true
+	d.mu.Unlock()
+	d.wake.Signal()
+	<-d.idle
+	d.refuse()
+}
+
+// news returns what has become durable since the last call, the tree of a snapshot that
+// has been put in place, and the error that the disk has failed with.
+func (d *memberDisk) news() (seq uint64, installed *znode.Tree, err error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	seq, installed, err = d.seq, d.fresh, d.failed
+	d.seq, d.fresh = 0, nil
+	return seq, installed, err
+}
+
+func (d *memberDisk) run() {
+	defer close(d.idle)
+	var failed error
+	for {
+		orders, ended := d.take()
+		if len(orders) == 0 && ended {
+			return
+		}
+		for len(orders) > 0 {
+			n := d.perform(orders, &failed)
+			orders = orders[n:]
+		}
+	}
+}
+
+func (d *memberDisk) take() (orders []diskOrder, ended bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for len(d.queue) == 0 && !d.ended {
+		d.wake.Wait()
+	}
+	orders, d.queue = d.queue, nil
+	return orders, d.ended
+}
+
+// perform carries out the first order, and all that follow of its kind: writes that
+// have gathered share a sync.
+func (d *memberDisk) perform(orders []diskOrder, failed *error) (n int) {
+	if orders[0].other != nil {
+		orders[0].other(*failed)
+		return 1
+	}
+	ws := orders[0].writes
+	for n = 1; n < len(orders) && orders[n].other == nil; n++ {
+		ws = append(ws, orders[n].writes...)
+	}
+	if *failed != nil {
+		return n
+	}
+	start := time.Now()
+	tree, err := d.w.store.write(ws)
+	took := time.Since(start)
+	d.w.s.stats.fsync(took)
+	if took > d.w.s.cfg.SyncWarn {
+		d.w.s.log.Warn("writing to the transaction log was slow", zap.Duration("took", took), zap.Int("writes", len(ws)))
+	}
+	*failed = err
+	d.mu.Lock()
+	if d.failed = err; err == nil {
+		d.seq = ws[len(ws)-1].Seq
+	}
+	if tree != nil {
+		d.fresh = tree
+	}
+	d.mu.Unlock()
+	d.w.l.signal()
+	return n
+}
