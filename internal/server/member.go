@@ -185,7 +185,8 @@ const handOverMax = 5 * time.Second
 // done implements stage. A follower has nothing to finish: what its clients wait for
 // goes on without it.
 func (w *member) done() bool {
-	return w.m.Status().Role != zab.Leading || time.Now().After(w.leaveBy)
+	st := w.m.Status()
+	return st.Role != zab.Leading || st.Phase != zab.Broadcast || time.Now().After(w.leaveBy)
 }
 
 // rollLog implements stage.
