@@ -46,8 +46,7 @@ type member struct {
 
 	// Owned by the loop.
 	taken    []zab.Message
-	delayed  []zab.Delayed // in the order of the writes they wait for
-	noted    int64         // the commit the disk was told of last
+	noted    int64 // the commit the disk was told of last
 	leaveBy  time.Time
 	status   zab.Status
 	statusMu sync.Mutex
@@ -255,8 +254,7 @@ func (w *member) takeAll() {
 	w.mu.Unlock()
 }
 
-// diskNews tells the core what is durable, after the messages that waited for it have
-// left. A disk that failed is the end: this server gives up its role at once, so that
+// diskNews tells the core what is durable; the messages that waited for it have left. A disk that failed is the end: this server gives up its role at once, so that
 // the others go on without it, and stops.
 func (w *member) diskNews(t replica.Time) error {
 	seq, installed, err := w.disk.news()
@@ -278,17 +276,9 @@ func (w *member) diskNews(t replica.Time) error {
 	if seq == 0 {
 		return nil
 	}
-	n := 0
-	for n < len(w.delayed) && w.delayed[n].After <= seq {
-		w.send1(&w.delayed[n].Message)
-		n++
-	}
-	w.delayed = w.delayed[n:]
 	w.m.Durable(seq, t)
 	return nil
 }
-
-func (w *member) send1(m *zab.Message) { w.net.Send([]zab.Message{*m}) }
 
 // carryOut does what the core orders until it has nothing more to say.
 func (w *member) carryOut(t replica.Time) error {
@@ -298,13 +288,12 @@ func (w *member) carryOut(t replica.Time) error {
 			w.publish()
 			return err
 		}
-		if len(out.Writes) > 0 {
-			w.giveToDisk(out.Writes)
+		if len(out.Writes)+len(out.SendAfterSync) > 0 {
+			w.giveToDisk(out.Writes, out.SendAfterSync)
 		}
 		if len(out.Send) > 0 {
 			w.net.Send(out.Send)
 		}
-		w.delayed = append(w.delayed, out.SendAfterSync...)
 		for _, sid := range out.Connect {
 			w.net.Connect(sid)
 		}
@@ -317,15 +306,15 @@ func (w *member) carryOut(t replica.Time) error {
 	}
 }
 
-// giveToDisk queues writes. A snapshot does not replace a tree that is being written
-// to rest.
-func (w *member) giveToDisk(ws []zab.Write) {
+// giveToDisk queues writes, and the messages that may leave after them. A snapshot does
+// not replace a tree that is being written to rest.
+func (w *member) giveToDisk(ws []zab.Write, after []zab.Delayed) {
 	for i := range ws {
 		if ws[i].Kind == zab.WriteInstall || ws[i].Kind == zab.WriteTruncate {
 			w.l.ckpt.settle()
 		}
 	}
-	w.disk.push(diskOrder{writes: ws})
+	w.disk.push(diskOrder{writes: ws, after: after})
 }
 
 // publish keeps the status for others to read, and lets the disk know how far the log
@@ -388,12 +377,16 @@ type memberDisk struct {
 	seq    uint64        // durable up to here, and not told yet
 	fresh  *znode.Tree
 	failed error
+
+	leave []zab.Message // the goroutine's own
 }
 
-// diskOrder is writes of the core, or something else to do in their order, which is
-// told the error that the disk has failed with.
+// diskOrder is writes of the core and messages that may leave when these, and all
+// before them, are durable; or something else to do in their order, which is told the
+// error that the disk has failed with.
 type diskOrder struct {
 	writes []zab.Write
+	after  []zab.Delayed
 	other  func(error)
 }
 
@@ -485,16 +478,13 @@ func (d *memberDisk) perform(orders []diskOrder, failed *error) (n int) {
 	if *failed != nil {
 		return n
 	}
-	start := time.Now()
-	tree, err := d.w.store.write(ws)
-	took := time.Since(start)
-	d.w.s.stats.fsync(took)
-	if took > d.w.s.cfg.SyncWarn {
-		d.w.s.log.Warn("writing to the transaction log was slow", zap.Duration("took", took), zap.Int("writes", len(ws)))
+	tree, err := d.write(ws)
+	if err == nil {
+		d.release(orders[:n])
 	}
 	*failed = err
 	d.mu.Lock()
-	if d.failed = err; err == nil {
+	if d.failed = err; err == nil && len(ws) > 0 {
 		d.seq = ws[len(ws)-1].Seq
 	}
 	if tree != nil {
@@ -503,4 +493,34 @@ func (d *memberDisk) perform(orders []diskOrder, failed *error) (n int) {
 	d.mu.Unlock()
 	d.w.l.signal()
 	return n
+}
+
+// write makes writes durable.
+func (d *memberDisk) write(ws []zab.Write) (installed *znode.Tree, err error) {
+	if len(ws) == 0 {
+		return nil, nil
+	}
+	start := time.Now()
+	installed, err = d.w.store.write(ws)
+	took := time.Since(start)
+	d.w.s.stats.fsync(took)
+	if took > d.w.s.cfg.SyncWarn {
+		d.w.s.log.Warn("writing to the transaction log was slow", zap.Duration("took", took), zap.Int("writes", len(ws)))
+	}
+	return installed, err
+}
+
+// release sends the messages that waited for what is durable now. It does not wait for
+// the loop: an acknowledgement is what a whole ensemble waits for.
+func (d *memberDisk) release(orders []diskOrder) {
+	for i := range orders {
+		for k := range orders[i].after {
+			d.leave = append(d.leave, orders[i].after[k].Message)
+		}
+	}
+	if len(d.leave) > 0 {
+		d.w.net.Send(d.leave)
+		clear(d.leave)
+		d.leave = d.leave[:0]
+	}
 }
