@@ -6,6 +6,7 @@ import (
 	"net"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"go.uber.org/zap"
@@ -38,7 +39,8 @@ type conn struct {
 	since    time.Time
 
 	out      outbox
-	closing  atomic.Bool // by this server: nothing more is told of it
+	raw      syscall.RawConn // for writes that do not wait; may be nil
+	closing  atomic.Bool     // by this server: nothing more is told of it
 	failOnce sync.Once
 	cause    error // of the end, once the reader is done
 
@@ -50,7 +52,7 @@ type conn struct {
 }
 
 func newConn(t *Transport, nc net.Conn, sid int64, dialled bool) *conn {
-	c := &conn{t: t, nc: nc, sid: sid, dialled: dialled, since: time.Now(), in: newSlab(nc)}
+	c := &conn{t: t, nc: nc, sid: sid, dialled: dialled, since: time.Now(), in: newSlab(nc), raw: rawOf(nc)}
 	c.out.init(!dialled)
 	c.heard.Store(c.since.UnixNano())
 	return c

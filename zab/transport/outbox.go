@@ -32,6 +32,8 @@ type outbox struct {
 	grace   int     // bytes beyond the limit that are allowed until all have left
 	joining bool    // until NEWLEADER: there is no limit
 	running bool    // an order is being carried out
+	parked  bool    // the writer waits for something to do
+	lent    bool    // a sender writes what was in buf
 	closing bool    // nothing more is added
 	dead    bool    // nothing more is written
 	roomy   int     // writes in a row that were small for their buffer
@@ -96,9 +98,11 @@ func (q *outbox) wake() { q.ready.Signal() }
 func (q *outbox) take() (buf []byte, o order, ok bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	for len(q.buf) == 0 && len(q.orders) == 0 && !q.closing && !q.dead {
+	q.parked = true
+	for !q.dead && (q.lent || len(q.buf) == 0 && len(q.orders) == 0 && !q.closing) {
 		q.ready.Wait()
 	}
+	q.parked = false
 	switch {
 	case q.dead:
 		return nil, o, false

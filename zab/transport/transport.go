@@ -107,8 +107,7 @@ func (t *Transport) Send(ms []zab.Message) {
 	}
 }
 
-// sending is one Send: each connection's writer is woken once, when everything is queued, so that all of it leaves in
-// one write.
+// sending is one Send: what it brings for a connection leaves in one write, when everything is queued.
 type sending struct {
 	touched [16]*conn
 	n       int
@@ -143,7 +142,7 @@ func (s *sending) find(id zab.ConnID) *conn {
 
 func (s *sending) wake() {
 	for _, c := range s.touched[:s.n] {
-		c.out.wake()
+		c.send()
 	}
 	s.n = 0
 }
