@@ -21,7 +21,7 @@ const patience = 2 * time.Minute
 
 // running is a server that serves in this process.
 type running struct {
-	t      *testing.T
+	t      testing.TB
 	s      *Server
 	addr   string
 	cancel context.CancelFunc
@@ -38,7 +38,7 @@ func testConfig(dir string) Config {
 }
 
 // start opens and runs a server; the test's end stops it.
-func start(t *testing.T, cfg Config) *running {
+func start(t testing.TB, cfg Config) *running {
 	t.Helper()
 	r, err := tryStart(t, cfg)
 	if err != nil {
@@ -47,7 +47,7 @@ func start(t *testing.T, cfg Config) *running {
 	return r
 }
 
-func tryStart(t *testing.T, cfg Config) (*running, error) {
+func tryStart(t testing.TB, cfg Config) (*running, error) {
 	s, err := Open(cfg)
 	if err != nil {
 		return nil, err

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest"
 
 	"github.com/quorate/quorate/wire"
@@ -16,7 +17,7 @@ import (
 
 // team is an ensemble whose servers run in this process, on loopback.
 type team struct {
-	t    *testing.T
+	t    testing.TB
 	dir  string
 	list members.List
 	up   map[int64]*running
@@ -25,7 +26,7 @@ type team struct {
 }
 
 // freePorts returns ports that nobody listens on.
-func freePorts(t *testing.T, n int) []int {
+func freePorts(t testing.TB, n int) []int {
 	t.Helper()
 	var ports []int
 	for range n {
@@ -39,7 +40,7 @@ func freePorts(t *testing.T, n int) []int {
 	return ports
 }
 
-func newTeam(t *testing.T, voters, observers int) *team {
+func newTeam(t testing.TB, voters, observers int) *team {
 	t.Helper()
 	g := &team{t: t, dir: t.TempDir(), up: map[int64]*running{}}
 	ports := freePorts(t, 2*(voters+observers))
@@ -62,7 +63,7 @@ func (g *team) start(id int64) *running {
 	g.t.Helper()
 	cfg := testConfig(filepath.Join(g.dir, strconv.FormatInt(id, 10)))
 	cfg.Ensemble = &EnsembleConfig{List: g.list, MyID: id, InitLimit: 10, SyncLimit: 5, HoldClients: 10 * time.Second}
-	cfg.Log = zaptest.NewLogger(g.t).Named("server" + strconv.FormatInt(id, 10))
+	cfg.Log = zaptest.NewLogger(g.t, zaptest.Level(zap.WarnLevel)).Named("server" + strconv.FormatInt(id, 10))
 	if g.change != nil {
 		g.change(&cfg)
 	}

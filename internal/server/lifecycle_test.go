@@ -169,7 +169,7 @@ func copyData(r *running, dir string) string {
 }
 
 // listing tells the names and sizes of all files below dir.
-func listing(t *testing.T, dir string) string {
+func listing(t testing.TB, dir string) string {
 	var out strings.Builder
 	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
 		if errors.Is(err, fs.ErrNotExist) || err == nil && d.IsDir() {
