@@ -53,7 +53,7 @@ var arrows = []arrow{
 	{"internal/bench/compare", []string{"internal/bench", "wire"}, "runs two servers and prints a table of both"},
 	{"internal/shell", []string{"wire"}, "a shell is a client: it knows the protocol, not the server"},
 	{"integration", []string{"wire"}, "tests from outside speak bytes to built binaries"},
-	{"integration/*", []string{"wire", "integration"}, "tests from outside speak bytes to built binaries"},
+	{"integration/*", []string{"wire", "integration", "integration/*"}, "tests from outside speak bytes to built binaries"},
 }
 
 // ban keeps an import path, and all below it, to the packages named.
