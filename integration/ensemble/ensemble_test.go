@@ -75,16 +75,18 @@ Exception in thread "main" java.lang.NoSuchMethodError
 12:02 ERROR DataTree - Digests are not matching. Value is Zxid. 0x100000003
 panic: assertion failed
 goroutine 1 [running]:
+12:03 ERROR ZooKeeperCriticalThread - Severe unrecoverable error, from thread : FollowerRequestProcessor:2
+12:03 ERROR ZooKeeperCriticalThread - Severe unrecoverable error, from thread : SyncThread:2
 12:03 INFO all is well
 `
 	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	found, err := scanLog(path)
-	if err != nil || len(found) != 5 {
+	if err != nil || len(found) != 6 {
 		t.Fatalf("%d lines: %q, %v", len(found), found, err)
 	}
-	for i, want := range []string{"log:2: a Java thread died", "log:3: a Java thread died", "log:4: a tree differs", "log:5: Quorate", "log:6: Quorate"} {
+	for i, want := range []string{"log:2: a Java thread died", "log:3: a Java thread died", "log:4: a tree differs", "log:5: Quorate", "log:6: Quorate", "log:8: a Java thread that cannot be missed died"} {
 		if !strings.HasPrefix(found[i], want) {
 			t.Errorf("%q, want %q", found[i], want)
 		}

@@ -14,17 +14,28 @@ import (
 
 // fatalLines are what no server may ever print, with what it means. Java
 // catches what a thread throws and goes on without the thread.
-var fatalLines = []struct {
+var fatalLines = []fatalLine{
+	{pattern: regexp.MustCompile(`Exception occurred from thread|Exception in thread "`), means: "a Java thread died"},
+	{
+		pattern: regexp.MustCompile(`Severe unrecoverable error`), means: "a Java thread that cannot be missed died",
+		// A learner that cannot reach its leader any more ends its server this way.
+		except: regexp.MustCompile(`from thread : (Follower|Observer)RequestProcessor`),
+	},
+	{pattern: regexp.MustCompile(`OutOfMemoryError|StackOverflowError|NoClassDefFoundError|AssertionError`), means: "the JVM is broken"},
+	{pattern: regexp.MustCompile(`Digests are not matching|digest mismatch|DigestMismatch`), means: "a tree differs from the leader's"},
+	{pattern: regexp.MustCompile(`Unable to load database on disk|but next pending txn`), means: "a Java server gives up"},
+	{pattern: regexp.MustCompile(`^panic: |^fatal error: |^goroutine \d+ \[`), means: "Quorate panicked"},
+	{pattern: regexp.MustCompile(`^WARNING: DATA RACE`), means: "Quorate has a data race"},
+}
+
+type fatalLine struct {
 	pattern *regexp.Regexp
 	means   string
-}{
-	{regexp.MustCompile(`Exception occurred from thread|Exception in thread "`), "a Java thread died"},
-	{regexp.MustCompile(`Severe unrecoverable error`), "a Java thread that cannot be missed died"},
-	{regexp.MustCompile(`OutOfMemoryError|StackOverflowError|NoClassDefFoundError|AssertionError`), "the JVM is broken"},
-	{regexp.MustCompile(`Digests are not matching|digest mismatch|DigestMismatch`), "a tree differs from the leader's"},
-	{regexp.MustCompile(`Unable to load database on disk|but next pending txn`), "a Java server gives up"},
-	{regexp.MustCompile(`^panic: |^fatal error: |^goroutine \d+ \[`), "Quorate panicked"},
-	{regexp.MustCompile(`^WARNING: DATA RACE`), "Quorate has a data race"},
+	except  *regexp.Regexp // nil: no exception
+}
+
+func (f fatalLine) matches(line []byte) bool {
+	return f.pattern.Match(line) && (f.except == nil || !f.except.Match(line))
 }
 
 // scanLog returns the lines of a log that must not be there, with the name of
@@ -40,7 +51,7 @@ func scanLog(path string) ([]string, error) {
 	lines.Buffer(nil, 64<<20)
 	for n := 1; lines.Scan(); n++ {
 		for _, fatal := range fatalLines {
-			if fatal.pattern.Match(lines.Bytes()) {
+			if fatal.matches(lines.Bytes()) {
 				out = append(out, fmt.Sprintf("%s:%d: %s: %s", filepath.Base(path), n, fatal.means, strings.TrimSpace(lines.Text())))
 				break
 			}
