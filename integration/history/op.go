@@ -89,9 +89,10 @@ func (o Op) saw() bool {
 
 // Log gathers operations. Any goroutine may add to it.
 type Log struct {
-	began time.Time
-	mu    sync.Mutex
-	ops   []Op
+	began        time.Time
+	mu           sync.Mutex
+	ops          []Op
+	acknowledged int
 }
 
 // NewLog returns a log that begins now.
@@ -105,6 +106,16 @@ func (l *Log) Add(o Op) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.ops = append(l.ops, o)
+	if o.changes() && o.Outcome == OK {
+		l.acknowledged++
+	}
+}
+
+// Acknowledged returns how many writes were acknowledged so far.
+func (l *Log) Acknowledged() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.acknowledged
 }
 
 // Ops returns what was recorded so far, in the order of the ends.

@@ -1,0 +1,8 @@
+// Package witness has clients of an ensemble, stock go-zookeeper/zk, that use
+// it as applications do (registers, counters, locks, ephemerals, watches)
+// while others disturb it, remember every answer, and say at the end whether
+// package history finds fault with them.
+//
+// A [Crowd] is a set of such clients on one ensemble. programs.go adds clients
+// in other languages: kazoo and Curator.
+package witness
