@@ -228,7 +228,7 @@ func (c *Client) complete(o *owner, zxid int64, res *znode.Result) {
 	c.Stats.latency.add(ms)
 	c.Stats.LastLatency.Store(ms)
 	c.Stats.LastZxid.Store(zxid)
-	c.r.Stats.latency.add(ms)
+	c.r.Stats.Updates.Add(ms)
 	c.r.Stats.Sent.Add(1)
 	c.r.markDirty(c)
 	if c.queue.front().kind == entrySync {

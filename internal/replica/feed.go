@@ -65,6 +65,7 @@ const connectBytesMin = 28
 // closed. Only the connection's own goroutine may call Feed, without locks.
 func (c *Client) Feed(buf []byte, now int64, subs []Submission) (int, []Submission, Status, error) {
 	f := feed{c: c, buf: buf, now: now, subs: subs}
+	defer func() { c.r.Stats.ReceivedBytes.Add(int64(f.n)) }()
 	for {
 		more, err := f.run()
 		if err != nil {
@@ -276,6 +277,10 @@ func (f *feed) connect(frame []byte) error {
 		return fmt.Errorf("%w: connect request of %d bytes: %w", ErrProtocol, len(frame), errors.Join(rd.Err(), errConnectShort))
 	}
 	f.c.hasReadOnly = req.HasReadOnly
+	f.c.r.Stats.Connects.Add(1)
+	if req.SessionID != 0 {
+		f.c.r.Stats.Reconnects.Add(1)
+	}
 	f.c.setState(StateConnecting)
 	f.count++
 	f.subs = append(f.subs, Submission{Kind: SubmitConnect, Client: f.c, Body: frame, At: f.now})
@@ -340,7 +345,7 @@ func (f *feed) read(h wire.RequestHeader, body []byte) demand {
 	need := c.serve(h.Xid, h.Op, c.ids, body)
 	if need.kind == needNothing {
 		c.Stats.latency.add(0)
-		c.r.Stats.latency.add(0)
+		c.r.Stats.Reads.Add(0)
 	}
 	return need
 }

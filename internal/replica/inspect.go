@@ -3,7 +3,9 @@ package replica
 import (
 	"sync"
 
+	"github.com/quorate/quorate/session"
 	"github.com/quorate/quorate/watch"
+	"github.com/quorate/quorate/znode"
 )
 
 // SessionSet is the sessions that expire together, for the dump word.
@@ -12,14 +14,19 @@ type SessionSet struct {
 	IDs      []int64
 }
 
-// SessionSets returns the sessions by expiry. Touches that came since the
-// tracker last looked are not counted. Only the loop calls it.
-func (r *Replica) SessionSets() []SessionSet {
-	var out []SessionSet
-	if r.tracker == nil {
-		return nil // only the leader knows
+// SessionSets returns the sessions by expiry, if this server decides about it:
+// one that is alone, or leads. Touches that came since the tracker last looked
+// are not counted. Only the loop calls it.
+func (r *Replica) SessionSets() []SessionSet { return setsOf(r.tracker) }
+
+// LocalSessionSets returns the local sessions by expiry. Only the loop calls it.
+func (r *Replica) LocalSessionSets() []SessionSet { return setsOf(r.localTracker) }
+
+func setsOf(t *session.Tracker) (out []SessionSet) {
+	if t == nil {
+		return nil
 	}
-	for _, b := range r.tracker.Buckets() {
+	for _, b := range t.Buckets() {
 		out = append(out, SessionSet{Deadline: b.Deadline, IDs: b.IDs})
 	}
 	return out
@@ -126,3 +133,19 @@ func (r *Replica) Digests() []ZxidDigest {
 	defer r.digests.mu.Unlock()
 	return append([]ZxidDigest(nil), r.digests.list...)
 }
+
+// Serving reports whether clients are served, and whether there is no leader
+// but reads are served to the clients that can do with that. Any goroutine may
+// call it.
+func (r *Replica) Serving() (serving, readOnly bool) {
+	r.View(func(tree *znode.Tree) {
+		tree.RLock()
+		defer tree.RUnlock()
+		serving, readOnly = r.serving, r.readOnly
+	})
+	return serving, readOnly
+}
+
+// PendingSyncs returns how many rounds of sync wait for the leader's word. Only
+// the loop calls it.
+func (m *Member) PendingSyncs() int { return len(m.syncs.sent) }

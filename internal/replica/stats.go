@@ -10,9 +10,17 @@ import (
 // may be read at any time.
 type Stats struct {
 	Received, Sent atomic.Int64
-	latency        latency
-	// Watch events sent, by kind of change.
-	Created, Deleted, Changed, Children atomic.Int64
+	// ReceivedBytes are those of whole packets.
+	ReceivedBytes atomic.Int64
+	// Connects are requests for a session, Reconnects those among them that name
+	// one.
+	Connects, Reconnects atomic.Int64
+	// Reads and Updates are times from receipt to answer, in ms. Reads that wait,
+	// behind a write or for the disk, are not among them.
+	Reads, Updates Summary
+	// Watchers told of an event, by kind of change; events that nobody waits for
+	// are not among them.
+	Created, Deleted, Changed, Children Summary
 	Proposals, Commits                  atomic.Int64
 	AuthFailed                          atomic.Int64
 	SessionsExpired                     atomic.Int64
@@ -21,14 +29,20 @@ type Stats struct {
 
 // Latency returns the time from receipt to answer of requests, in ms.
 func (s *Stats) Latency() (lowest int64, avg float64, highest int64, count int64) {
-	return s.latency.get()
+	v := View2(&s.Reads, &s.Updates)
+	return v.Min, v.Avg(), v.Max, v.Count
 }
 
 // Reset starts counting anew, as the srst word does.
 func (s *Stats) Reset() {
-	s.Received.Store(0)
-	s.Sent.Store(0)
-	s.latency.reset()
+	for _, c := range []*atomic.Int64{
+		&s.Received, &s.Sent, &s.ReceivedBytes, &s.Connects, &s.Reconnects, &s.Proposals, &s.Commits, &s.AuthFailed, &s.SessionsExpired, &s.Oversized,
+	} {
+		c.Store(0)
+	}
+	for _, m := range []*Summary{&s.Reads, &s.Updates, &s.Created, &s.Deleted, &s.Changed, &s.Children} {
+		m.Reset()
+	}
 }
 
 // event counts watch notifications by kind.
