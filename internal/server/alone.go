@@ -191,6 +191,7 @@ func (d *disk) write(b *txnlog.Batch) error {
 	took := time.Since(start)
 	d.a.s.stats.fsync(took)
 	if took > d.a.s.cfg.SyncWarn {
+		d.a.s.stats.slowSyncs.Add(1)
 		d.a.s.log.Warn("a sync of the transaction log was slow", zap.Duration("took", took))
 	}
 	return err

@@ -238,9 +238,9 @@ func TestNoCheckpointsForNothing(t *testing.T) {
 	for !settled(r) {
 		rounds(1)
 	}
-	before := r.s.stats.ckpts.count.Load()
+	before := r.s.stats.ckpts.View().Count
 	rounds(2000)
-	if after := r.s.stats.ckpts.count.Load(); after != before {
+	if after := r.s.stats.ckpts.View().Count; after != before {
 		t.Errorf("%d checkpoints were written of nothing", after-before)
 	}
 	c.wantData("/a", "")

@@ -313,6 +313,7 @@ func (w *member) giveToDisk(ws []zab.Write, after []zab.Delayed) {
 		if ws[i].Kind == zab.WriteInstall || ws[i].Kind == zab.WriteTruncate {
 			w.l.ckpt.settle()
 		}
+		w.s.stats.member.appended(w.status.Role, ws[i].Entries)
 	}
 	w.disk.push(diskOrder{writes: ws, after: after})
 }
@@ -324,6 +325,7 @@ func (w *member) publish() {
 	w.statusMu.Lock()
 	w.status = st
 	w.statusMu.Unlock()
+	w.s.stats.member.delivered(st.Role, w.s.rep.Stats.Commits.Load())
 	if st.Committed-w.noted >= commitNoteTxns && st.Synced >= st.Committed {
 		w.noted = st.Committed
 		zxid := st.Committed
@@ -344,6 +346,7 @@ const commitNoteTxns = 10_000
 
 // event tells operators what the core tells.
 func (w *member) event(e *zab.Event) {
+	w.s.stats.member.event(e, time.Now())
 	fields := []zap.Field{zap.String("reason", e.Reason)}
 	if e.Peer != zab.NoServer && e.Peer != 0 {
 		fields = append(fields, zap.Int64("peer", e.Peer))
@@ -505,6 +508,7 @@ func (d *memberDisk) write(ws []zab.Write) (installed *znode.Tree, err error) {
 	took := time.Since(start)
 	d.w.s.stats.fsync(took)
 	if took > d.w.s.cfg.SyncWarn {
+		d.w.s.stats.slowSyncs.Add(1)
 		d.w.s.log.Warn("writing to the transaction log was slow", zap.Duration("took", took), zap.Int("writes", len(ws)))
 	}
 	return installed, err

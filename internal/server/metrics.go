@@ -1,132 +1,175 @@
 package server
 
 import (
-	"bytes"
-	"fmt"
 	"runtime"
 	"sync/atomic"
 	"time"
 
+	"github.com/quorate/quorate/internal/replica"
 	"github.com/quorate/quorate/znode"
 )
 
 // stats count what concerns the runtime alone; what concerns requests is in
 // [replica.Stats].
 type stats struct {
-	rejected  atomic.Int64
-	traceMask atomic.Int64
-	fsyncs    summary
-	ckpts     summary
+	rejected    atomic.Int64 // connections, by a limit
+	sessionless atomic.Int64 // connections that asked for no session in time
+	slowSyncs   atomic.Int64 // syncs of the log above the threshold of a warning
+	traceMask   atomic.Int64
+	// fsyncs and ckpts are durations in ms, batches the transactions of one sync.
+	fsyncs, ckpts, batches summary
+	member                 memberStats
 }
 
-func (t *stats) fsync(d time.Duration)      { t.fsyncs.add(d.Milliseconds()) }
-func (t *stats) checkpoint(d time.Duration) { t.ckpts.add(d.Milliseconds()) }
+func (t *stats) fsync(d time.Duration)      { t.fsyncs.Add(d.Milliseconds()) }
+func (t *stats) checkpoint(d time.Duration) { t.ckpts.Add(d.Milliseconds()) }
 
 func (t *stats) reset() {
-	t.fsyncs.reset()
-	t.ckpts.reset()
+	t.rejected.Store(0)
+	t.sessionless.Store(0)
+	t.slowSyncs.Store(0)
+	t.fsyncs.Reset()
+	t.ckpts.Reset()
+	t.batches.Reset()
+	t.member.reset()
 }
 
-// summary is ZooKeeper's simple summary: minimum, maximum, count and sum.
-type summary struct{ min, max, count, sum atomic.Int64 }
+// summary counts durations and the like.
+type summary struct{ replica.Summary }
 
-func (m *summary) add(v int64) {
-	if m.count.Load() == 0 || v < m.min.Load() {
-		m.min.Store(v)
-	}
-	if v > m.max.Load() {
-		m.max.Store(v)
-	}
-	m.sum.Add(v)
-	m.count.Add(1)
-}
-
-func (m *summary) reset() {
-	m.min.Store(0)
-	m.max.Store(0)
-	m.count.Store(0)
-	m.sum.Store(0)
-}
+// since adds the time between two moments in ms.
+func (m *summary) since(from, to time.Time) { m.Add(to.Sub(from).Milliseconds()) }
 
 // traceMaskDefault is ZooTrace's.
 const traceMaskDefault = 306
 
-// wordMntr writes the metrics, one a line, under ZooKeeper's names.
-func (s *Server) wordMntr(_ []byte, w *bytes.Buffer) {
-	put := func(key string, v any) { fmt.Fprintf(w, "zk_%s\t%v\n", key, v) }
-	put("version", s.cfg.Version)
-	put("server_state", "standalone")
-	s.mntrRequests(put)
-	s.mntrTree(put)
-	s.mntrRuntime(put)
+// metricKind is what a metric is to Prometheus. ZooKeeper has two kinds of
+// summaries, of which the detailed ones tell more quantiles.
+type metricKind uint8
+
+const (
+	gauge metricKind = iota
+	counter
+	simple
+	detailed
+)
+
+// metric is one figure under ZooKeeper's name.
+type metric struct {
+	name string
+	// key tells metrics of one name apart: a learner's sid, a namespace. Empty
+	// for most.
+	key   string
+	kind  metricKind
+	whole int64
+	// share is the value of a gauge that is no whole number; fraction says so.
+	share    float64
+	fraction bool
+	// sum is the value of a summary; nil when nothing was ever counted.
+	sum *replica.SummaryView
 }
 
-func (s *Server) mntrRequests(put func(string, any)) {
+// metricSet gathers metrics.
+type metricSet struct{ list []metric }
+
+func (m *metricSet) gauge(name string, v int64) {
+	m.list = append(m.list, metric{name: name, whole: v})
+}
+func (m *metricSet) counter(name string, v int64) { m.keyed(name, "", counter, v) }
+
+func (m *metricSet) keyed(name, key string, kind metricKind, v int64) {
+	m.list = append(m.list, metric{name: name, key: key, kind: kind, whole: v})
+}
+
+func (m *metricSet) fraction(name string, v float64) {
+	m.list = append(m.list, metric{name: name, share: v, fraction: true})
+}
+
+func (m *metricSet) summary(name string, kind metricKind, s *replica.Summary) {
+	v := s.View()
+	m.list = append(m.list, metric{name: name, kind: kind, sum: &v})
+}
+
+// metrics takes a look at everything. It asks the loop for some of it, and so may
+// take a while.
+func (s *Server) metrics(r role) []metric {
+	var m metricSet
+	s.requestMetrics(&m)
+	s.treeMetrics(&m)
+	s.runtimeMetrics(&m)
+	if !r.alone {
+		s.memberMetrics(&m, r)
+	}
+	m.fill()
+	return m.list
+}
+
+func (s *Server) requestMetrics(m *metricSet) {
 	st := &s.rep.Stats
 	lowest, avg, highest, _ := st.Latency()
-	put("avg_latency", javaDouble(avg))
-	put("max_latency", highest)
-	put("min_latency", lowest)
-	put("packets_received", st.Received.Load())
-	put("packets_sent", st.Sent.Load())
-	put("num_alive_connections", s.connCount())
-	put("outstanding_requests", s.outstanding())
-	put("uptime", time.Since(s.start).Milliseconds())
-	put("proposal_count", st.Proposals.Load())
-	put("commit_count", st.Commits.Load())
-	put("auth_failed_count", st.AuthFailed.Load())
-	put("connection_rejected", s.stats.rejected.Load())
-	put("large_requests_rejected", st.Oversized.Load())
-	put("stale_sessions_expired", st.SessionsExpired.Load())
-	put("node_created_watch_count", st.Created.Load())
-	put("node_deleted_watch_count", st.Deleted.Load())
-	put("node_changed_watch_count", st.Changed.Load())
-	put("node_children_watch_count", st.Children.Load())
+	m.fraction("avg_latency", avg)
+	m.gauge("max_latency", highest)
+	m.gauge("min_latency", lowest)
+	m.gauge("packets_received", st.Received.Load())
+	m.gauge("packets_sent", st.Sent.Load())
+	m.gauge("num_alive_connections", int64(s.connCount()))
+	m.gauge("outstanding_requests", int64(s.outstanding()))
+	m.gauge("uptime", time.Since(s.start).Milliseconds())
+	m.gauge("auth_failed_count", st.AuthFailed.Load())
+	for _, name := range []string{"last_client_response_size", "max_client_response_size", "min_client_response_size"} {
+		m.gauge(name, -1) // as ZooKeeper says it before the first: nobody measures them
+	}
+	m.counter("bytes_received_count", st.ReceivedBytes.Load())
+	m.counter("connection_request_count", st.Connects.Load())
+	m.counter("connection_revalidate_count", st.Reconnects.Load())
+	m.counter("proposal_count", st.Proposals.Load())
+	m.counter("commit_count", st.Commits.Load())
+	m.counter("connection_rejected", s.stats.rejected.Load())
+	m.counter("sessionless_connections_expired", s.stats.sessionless.Load())
+	m.counter("large_requests_rejected", st.Oversized.Load())
+	m.counter("stale_sessions_expired", st.SessionsExpired.Load())
+	m.summary("readlatency", detailed, &st.Reads)
+	m.summary("updatelatency", detailed, &st.Updates)
+	m.summary("node_created_watch_count", simple, &st.Created)
+	m.summary("node_deleted_watch_count", simple, &st.Deleted)
+	m.summary("node_changed_watch_count", simple, &st.Changed)
+	m.summary("node_children_watch_count", simple, &st.Children)
 }
 
-func (s *Server) mntrTree(put func(string, any)) {
-	put("znode_count", s.nodeCount())
-	put("watch_count", s.rep.WatchCount())
+func (s *Server) treeMetrics(m *metricSet) {
+	m.gauge("znode_count", s.nodeCount())
+	m.gauge("watch_count", int64(s.rep.WatchCount()))
+	local := 0
+	s.onLoop(func() { local = s.rep.LocalSessions() })
+	m.gauge("local_sessions", int64(local))
 	s.view(func(tree *znode.Tree) {
-		put("ephemerals_count", tree.EphemeralCount())
-		put("approximate_data_size", tree.DataBytes())
-		put("global_sessions", tree.SessionCount())
-		put("local_sessions", 0)
-		put("digest_mismatches_count", tree.DigestMismatches())
-		put("quorate_tree_memory_bytes", tree.MemoryBytes())
-		put("quorate_tree_dirty_bytes", tree.DirtyBytes())
-		mntrQuotas(put, tree)
+		m.gauge("ephemerals_count", int64(tree.EphemeralCount()))
+		m.gauge("approximate_data_size", tree.DataBytes())
+		m.gauge("global_sessions", int64(tree.SessionCount()))
+		m.counter("digest_mismatches_count", tree.DigestMismatches())
+		m.gauge("quorate_tree_memory_bytes", tree.MemoryBytes())
+		m.gauge("quorate_tree_dirty_bytes", tree.DirtyBytes())
+		for _, q := range tree.Quotas() {
+			name := q.Namespace()
+			m.keyed("quota_count_limit_per_namespace", name, gauge, q.Limits.Count)
+			m.keyed("quota_bytes_limit_per_namespace", name, gauge, q.Limits.Bytes)
+			m.keyed("quota_count_usage_per_namespace", name, gauge, q.Usage.Count)
+			m.keyed("quota_bytes_usage_per_namespace", name, gauge, q.Usage.Bytes)
+		}
 	})
 }
 
-func mntrQuotas(put func(string, any), tree *znode.Tree) {
-	for _, q := range tree.Quotas() {
-		name := q.Namespace() + "_quota_"
-		put(name+"count_limit_per_namespace", q.Limits.Count)
-		put(name+"bytes_limit_per_namespace", q.Limits.Bytes)
-		put(name+"count_usage_per_namespace", q.Usage.Count)
-		put(name+"bytes_usage_per_namespace", q.Usage.Bytes)
-	}
-}
-
-func (s *Server) mntrRuntime(put func(string, any)) {
+func (s *Server) runtimeMetrics(m *metricSet) {
 	open, limit := fileDescriptors()
-	put("open_file_descriptor_count", open)
-	put("max_file_descriptor_count", limit)
-	putSummary(put, "fsynctime", &s.stats.fsyncs)
-	putSummary(put, "snapshottime", &s.stats.ckpts)
-	put("quorate_goroutines", runtime.NumGoroutine())
-}
-
-func putSummary(put func(string, any), name string, m *summary) {
-	n, sum := m.count.Load(), m.sum.Load()
-	avg := 0.0
-	if n > 0 {
-		avg = float64(sum) / float64(n)
-	}
-	put("avg_"+name, javaDouble(avg))
-	put("min_"+name, m.min.Load())
-	put("max_"+name, m.max.Load())
-	put("cnt_"+name, n)
-	put("sum_"+name, sum)
+	m.gauge("open_file_descriptor_count", open)
+	m.gauge("max_file_descriptor_count", limit)
+	m.gauge("quorate_goroutines", int64(runtime.NumGoroutine()))
+	m.summary("fsynctime", simple, &s.stats.fsyncs.Summary)
+	m.summary("snapshottime", simple, &s.stats.ckpts.Summary)
+	m.summary("sync_processor_batch_size", simple, &s.stats.batches.Summary)
+	var took, replayed replica.Summary
+	took.Add(s.recovered.Took.Milliseconds())
+	replayed.Add(s.recovered.Replayed)
+	m.summary("dbinittime", simple, &took)
+	m.summary("startup_txns_loaded", simple, &replayed)
 }

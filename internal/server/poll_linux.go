@@ -345,6 +345,7 @@ func (p *poller) endTheSilent(now time.Time) {
 		switch {
 		case c.gone || c.client.State() >= replica.StateConnected:
 		case now.Sub(c.since) > p.s.cfg.HandshakeTimeout:
+			p.s.stats.sessionless.Add(1)
 			c.finish()
 		default:
 			kept = append(kept, c)

@@ -80,6 +80,7 @@ func newServer(cfg Config) *Server {
 		conns: make(map[*conn]struct{}), perIP: make(map[netip.Addr]int),
 	}
 	s.stats.traceMask.Store(traceMaskDefault)
+	s.stats.member.sizes.reset()
 	s.loop = newLoop(s)
 	return s
 }
