@@ -148,9 +148,14 @@ var nativeKeys = with([]Key{
 		field:   func(c *Config) any { return &c.Log.RetainBytes },
 	},
 	{
-		Name: "quorate.ensemble.holdClientsMs", Default: "2000", Unit: "ms", Min: 0, Max: maxInt32,
+		Name: "quorate.ensemble.holdClientsMs", Default: "5000", Unit: "ms", Min: 0, Max: maxInt32,
 		Meaning: "How long clients stay connected, their requests waiting, while the ensemble has no leader; longer than that, and they are closed to look elsewhere. 0 closes them at once, as ZooKeeper does.",
 		field:   func(c *Config) any { return &c.Quorum.HoldClients },
+	},
+	{
+		Name: "quorate.ensemble.linearizableReads", Default: "false",
+		Meaning: "Every read waits until the leader has confirmed by a quorum that it leads, as if the client had sent sync before it; many reads share one confirmation.",
+		field:   func(c *Config) any { return &c.Quorum.LinearizableReads },
 	},
 	{
 		Name: "quorate.ensemble.javaPeers", Default: "true",

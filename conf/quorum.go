@@ -95,6 +95,8 @@ type Quorum struct {
 	// HoldClients is how long clients stay connected while there is no leader;
 	// 0 closes them at once, as ZooKeeper does.
 	HoldClients time.Duration
+	// LinearizableReads has every read wait for the leader's confirmation.
+	LinearizableReads bool
 	// JavaPeers says that there may be Java servers among the members.
 	JavaPeers bool
 }

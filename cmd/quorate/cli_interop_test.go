@@ -211,6 +211,7 @@ func serves(address string) bool {
 		return false
 	}
 	defer link.Close()
+	_ = link.SetDeadline(time.Now().Add(5 * time.Second)) // somebody else may have the port
 	if _, err := link.Write([]byte("srvr")); err != nil {
 		return false
 	}

@@ -52,6 +52,9 @@ type EnsembleConfig struct {
 	// if one is found by then they notice a pause only. 0 closes them at once,
 	// as ZooKeeper does.
 	HoldClients time.Duration
+	// LinearizableReads has every read wait until the leader has confirmed that
+	// it leads.
+	LinearizableReads bool
 
 	// CommitLogCount is how many committed transactions stay in memory for
 	// members that lag; 0 = 500.

@@ -143,6 +143,7 @@ func (s *Server) replicaOptions() replica.Options {
 	if e := c.Ensemble; e != nil {
 		o.Member = true
 		o.LocalSessions, o.LocalUpgrade = e.LocalSessions, e.LocalSessionsUpgrading
+		o.LinearizableReads = e.LinearizableReads
 	}
 	return o
 }
