@@ -52,15 +52,18 @@ type ensemble struct {
 	book  *book
 	tune  func(*zab.Config, *Options)
 	q     quorum.Verifier
+	text  func() []byte
 	nodes map[int64]*node
 }
 
 func newEnsemble(t testing.TB, voters ...int64) *ensemble {
-	return &ensemble{t: t, book: newBook(), q: quorum.NewMajority(voters...), nodes: map[int64]*node{}}
+	e := &ensemble{t: t, book: newBook(), q: quorum.NewMajority(voters...), nodes: map[int64]*node{}}
+	e.text = e.present
+	return e
 }
 
-// text is the configuration, from where everybody listens now.
-func (e *ensemble) text() []byte {
+// present is the configuration, from where everybody listens now.
+func (e *ensemble) present() []byte {
 	e.book.mu.Lock()
 	defer e.book.mu.Unlock()
 	var b strings.Builder

@@ -128,7 +128,7 @@ func (s *memStorage) SendSnapshot(w io.Writer, through int64) error {
 	b = appendInt(b, 1)
 	b = appendInt(b, 31)
 	b = appendString(appendString(b, "world"), "anyone")
-	for _, path := range []string{"", "/zookeeper", "/zookeeper/quota", "/zookeeper/config"} {
+	for _, path := range []string{"", "/zookeeper", "/zookeeper/quota", "/zookeeper/config", "/e", "/padding"} {
 		b = appendNode(b, path, nil)
 	}
 	if _, err := w.Write(b); err != nil {
