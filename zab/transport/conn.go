@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -72,23 +73,45 @@ func (t *Transport) register(c *conn) error {
 }
 
 // Connect orders a connection to the quorum port of server sid. It returns at once; the handler is told Connected, and
-// then gets what comes on it, or ConnectFailed. An order for a server that is being connected to is one with the first.
+// then gets what comes on it, or ConnectFailed. An order takes the place of an older one for the same server that has
+// not been answered: that one may be stuck with an address where nobody was.
 func (t *Transport) Connect(sid int64) {
+	ctx, cancel := context.WithCancel(t.ctx)
+	d := &dialing{ctx: ctx, cancel: cancel}
 	t.mu.Lock()
-	under := t.dialing[sid]
-	t.dialing[sid] = true
+	old := t.dialing[sid]
+	t.dialing[sid] = d
 	t.mu.Unlock()
-	if !under {
-		t.attach(func() { t.connect(sid) })
+	if old != nil {
+		old.cancel()
+	}
+	if !t.attach(func() { t.connect(sid, d) }) {
+		cancel()
 	}
 }
 
-func (t *Transport) connect(sid int64) {
+// dialing is one Connect under way.
+type dialing struct {
+	ctx    context.Context
+	cancel context.CancelFunc
+}
+
+func (t *Transport) connect(sid int64, d *dialing) {
+	defer d.cancel()
 	peer, _ := t.o.Lookup(sid)
-	nc, err := t.dial(peer.Quorum)
+	nc, err := t.dial(d.ctx, peer.Quorum)
 	t.mu.Lock()
-	delete(t.dialing, sid)
+	replaced := t.dialing[sid] != d
+	if !replaced {
+		delete(t.dialing, sid)
+	}
 	t.mu.Unlock()
+	if replaced {
+		if err == nil {
+			t.discard(nc)
+		}
+		return
+	}
 	var c *conn
 	if err == nil {
 		c = newConn(t, nc, sid, true)

@@ -9,9 +9,10 @@ import (
 
 var errNoAddress = errors.New("no address is known")
 
-// dial connects to the first of addrs that answers; several are tried at once. The socket is owned.
-func (t *Transport) dial(addrs []string) (net.Conn, error) {
-	ctx, cancel := context.WithTimeout(t.ctx, t.o.CnxTimeout)
+// dial connects to the first of addrs that answers; several are tried at once. The socket is owned. ctx is the
+// transport's or of it.
+func (t *Transport) dial(ctx context.Context, addrs []string) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, t.o.CnxTimeout)
 	defer cancel()
 	addrs = addrs[:min(len(addrs), addressesMax)]
 	var nc net.Conn

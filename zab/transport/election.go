@@ -2,6 +2,8 @@ package transport
 
 import (
 	"bytes"
+	"context"
+	"errors"
 	"math"
 	"net"
 	"sync"
@@ -46,8 +48,8 @@ type peer struct {
 	pending []byte   // the frame that waits: the newest takes the place of an older one
 	last    []byte   // the last frame written, which is repeated on a new connection
 	link    *link
-	dialing bool
-	again   bool // it rang while it was being dialled
+	dialing context.CancelFunc // of the attempt under way; nil: none
+	again   []string           // it rang meanwhile, and is to be called back there
 	rung    time.Time
 	seen    time.Time // last sign of life
 }
@@ -132,37 +134,29 @@ func (e *election) makeRoom() {
 
 // call sees to it that p is dialled, unless it is, or has just been rung. e.mu is held, and p has no link.
 func (e *election) call(p *peer, addrs []string) {
-	if p.dialing || p.sid > e.t.o.ID && time.Since(p.rung) < ringPause {
+	if p.dialing != nil || p.sid > e.t.o.ID && time.Since(p.rung) < ringPause {
 		return
 	}
-	p.dialing, p.again = true, false
-	if !e.t.attach(func() { e.dial(p, addrs) }) {
-		p.dialing = false
+	ctx, cancel := context.WithCancel(e.t.ctx)
+	p.dialing, p.again = cancel, nil
+	if !e.t.attach(func() { e.dial(ctx, p, addrs) }) {
+		cancel()
 	}
 }
 
-// dial makes one attempt to reach p: at addrs, and if none answers, where it said last that it listens.
-func (e *election) dial(p *peer, addrs []string) {
-	nc, err := e.t.dial(addrs)
-	if err != nil {
-		e.mu.Lock()
-		told := p.told
-		e.mu.Unlock()
-		if len(told) > 0 {
-			nc, err = e.t.dial(told)
-		}
-	}
-	if err == nil {
-		err = e.introduce(nc)
-	}
+// dial makes one attempt to reach p, and another if it rang meanwhile: the first is cut short then, because it may be
+// stuck with an address where p is no more.
+func (e *election) dial(ctx context.Context, p *peer, addrs []string) {
+	nc, err := e.reach(ctx, p, addrs)
 	if err != nil {
 		e.t.log.Debug("election port cannot be reached", zap.Int64("sid", p.sid), zap.Error(err))
 	}
 	e.mu.Lock()
-	p.dialing = false
+	p.dialing()
+	p.dialing = nil
 	switch {
-	case err != nil && p.again:
-		e.call(p, p.told)
+	case err != nil && p.again != nil:
+		e.call(p, p.again)
 	case err != nil:
 	case p.sid > e.t.o.ID:
 		p.rung = time.Now()
@@ -172,8 +166,34 @@ func (e *election) dial(p *peer, addrs []string) {
 	}
 	e.mu.Unlock()
 	if nc != nil {
-		e.t.discard(nc) // it was rung, or could not be introduced to
+		e.t.discard(nc)
 	}
+}
+
+var errMeanwhile = errors.New("it has connected meanwhile")
+
+// reach connects to p and says who this server is: at addrs, and if none answers, where p said last that it listens.
+func (e *election) reach(ctx context.Context, p *peer, addrs []string) (net.Conn, error) {
+	nc, err := e.t.dial(ctx, addrs)
+	e.mu.Lock()
+	told, linked := p.told, p.link != nil
+	e.mu.Unlock()
+	if err != nil && len(told) > 0 && ctx.Err() == nil {
+		nc, err = e.t.dial(ctx, told)
+	}
+	switch {
+	case err != nil:
+		return nil, err
+	case linked: // to ring now would end that connection
+		err = errMeanwhile
+	default:
+		err = e.introduce(nc)
+	}
+	if err != nil {
+		e.t.discard(nc)
+		return nil, err
+	}
+	return nc, nil
 }
 
 // introduce says who this server is, in one write.
@@ -221,13 +241,20 @@ func (e *election) answerRing(p *peer, configured []string) {
 	if len(addrs) == 0 {
 		addrs = configured
 	}
-	p.again = p.dialing
+	if p.dialing != nil {
+		p.again = addrs
+		p.dialing()
+		return
+	}
 	e.call(p, addrs)
 }
 
 // adopt makes nc the connection to p, in the place of an older one. e.mu is held.
 func (e *election) adopt(p *peer, nc net.Conn) {
 	p.cut()
+	if p.dialing != nil {
+		p.dialing()
+	}
 	if e.peers[p.sid] != p { // too many strangers came meanwhile
 		nc.Close()
 	}

@@ -327,3 +327,44 @@ func TestAnonymousObserverIsCalledBack(t *testing.T) {
 	nc.Write(appendNotification(nil, &v, testConfig()))
 	d.rec[5].await(t, 1, func(m zab.Message) bool { return m.From == -1 })
 }
+
+// hole is an address that nobody answers at (reserved for documentation).
+var hole = []string{"192.0.2.1:1"}
+
+// TestRingCutsADial that is stuck with an address where the server was once.
+func TestRingCutsADial(t *testing.T) {
+	b := newBook()
+	o := testOptions(5, newRecorder(), b)
+	o.CnxTimeout = 1000 * patience
+	tr := start(t, o, b)
+	b.set(2, Peer{Election: hole})
+	m := vote(5)
+	m.To = 2
+	tr.Send([]zab.Message{m})
+	l := listenRaw(t)
+	dialRaw(t, tr.ElectionAddr()).Write(encodeInitial(2, l.Addr().String()))
+	nc := accept(t, l)
+	if m, err := readInitial(nc); err != nil || m.sid != 5 {
+		t.Fatalf("called back by %+v, %v", m, err)
+	}
+	if got := readVote(t, nc); got.Vote != m.Vote {
+		t.Errorf("%+v", got)
+	}
+}
+
+// TestBlackHoleDelaysNobody: a server that cannot be reached costs the others nothing.
+func TestBlackHoleDelaysNobody(t *testing.T) {
+	b := newBook()
+	rec := newRecorder()
+	o, p := testOptions(5, newRecorder(), b), testOptions(2, rec, b)
+	o.CnxTimeout = 1000 * patience
+	tr := start(t, o, b)
+	start(t, p, b)
+	b.set(3, Peer{Election: hole})
+	for _, to := range []int64{3, 2} {
+		m := vote(5)
+		m.To = to
+		tr.Send([]zab.Message{m})
+	}
+	rec.await(t, 1, ofType(zab.Notification))
+}

@@ -9,9 +9,8 @@ import (
 	"github.com/quorate/quorate/zab"
 )
 
-// funcs is a storage made of functions; those not given fail.
+// funcs is a storage made of functions.
 type funcs struct {
-	noStorage
 	send    func(io.Writer, int64) error
 	receive func(io.Reader, zab.ConnID, int64) error
 	drop    func(zab.ConnID)
@@ -202,8 +201,10 @@ func TestLogRangeTravels(t *testing.T) {
 		return nil
 	}
 	p.tr[2].Send([]zab.Message{
-		{Type: zab.Diff, Conn: p.there, Zxid: 10}, {Type: zab.LogRange, Conn: p.there, Zxid: 10, Through: 10 + n},
-		{Type: zab.Proposal, Conn: p.there, Zxid: 11 + n}, {Type: zab.NewLeader, Conn: p.there},
+		{Type: zab.Diff, Conn: p.there, Zxid: 10},
+		{Type: zab.LogRange, Conn: p.there, Zxid: 10, Through: 10 + n},
+		{Type: zab.Proposal, Conn: p.there, Zxid: 11 + n},
+		{Type: zab.NewLeader, Conn: p.there},
 	})
 	p.rec[1].await(t, 1, ofType(zab.NewLeader))
 	ms := p.rec[1].messages()[1:]

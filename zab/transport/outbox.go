@@ -29,7 +29,7 @@ type outbox struct {
 	bytes   int     // waiting, with those being written
 	packets int     // waiting in buf and orders
 	added   int64   // packets ever
-	grace   int     // bytes beyond the limit that are allowed until all have left
+	grace   int     // of bytes: what was queued up to NEWLEADER and does not count
 	joining bool    // until NEWLEADER: there is no limit
 	running bool    // an order is being carried out
 	parked  bool    // the writer waits for something to do
@@ -88,7 +88,7 @@ func (q *outbox) add(m *zab.Message, toLeader bool, limit int) bool {
 	if m.Type == zab.NewLeader {
 		q.joining, q.grace = false, q.bytes
 	}
-	return q.joining || q.bytes <= limit+q.grace
+	return q.joining || q.bytes-q.grace <= limit
 }
 
 func (q *outbox) wake() { q.ready.Signal() }
@@ -134,9 +134,7 @@ func (q *outbox) done(buf []byte, dataBytes int) {
 		return
 	}
 	q.bytes -= len(buf) + dataBytes
-	if q.bytes == 0 {
-		q.grace = 0
-	}
+	q.grace = max(0, q.grace-len(buf)-dataBytes)
 	if len(q.buf) == 0 && len(q.orders) == 0 {
 		q.packets = 0
 	}
@@ -147,9 +145,11 @@ func (q *outbox) done(buf []byte, dataBytes int) {
 
 // keep keeps buf for the next write, unless it is larger than what is usual by now.
 func (q *outbox) keep(buf []byte) {
-	if len(buf) < cap(buf)/4 && cap(buf) > slabBytes {
+	switch {
+	case cap(buf) <= slabBytes:
+	case len(buf) < cap(buf)/4:
 		q.roomy++
-	} else {
+	default:
 		q.roomy = 0
 	}
 	if cap(buf) > keepBytes || q.roomy > keepWrites {

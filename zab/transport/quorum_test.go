@@ -206,7 +206,6 @@ func TestListenErrors(t *testing.T) {
 // TestShutdownCutsDials: to an address that never answers.
 func TestShutdownCutsDials(t *testing.T) {
 	d := newDuo(t, 1)
-	hole := []string{"192.0.2.1:1"} // reserved for documentation
 	d.book.set(2, Peer{Election: hole, Quorum: hole})
 	d.book.set(3, Peer{Election: append(hole, hole...), Quorum: append(hole, hole...)})
 	for _, sid := range []int64{2, 3} {
@@ -218,4 +217,26 @@ func TestShutdownCutsDials(t *testing.T) {
 	shutdown(t, d.tr[1])
 	d.tr[1].Connect(2)
 	d.tr[1].Send([]zab.Message{{Type: zab.Ack, Conn: 1}})
+}
+
+// TestConnectTakesThePlaceOfAnOlderOne that is stuck.
+func TestConnectTakesThePlaceOfAnOlderOne(t *testing.T) {
+	d := newDuo(t, 2)
+	rec := newRecorder()
+	o := testOptions(1, rec, d.book)
+	o.CnxTimeout = 1000 * patience
+	tr := start(t, o, d.book)
+	p, _ := d.book.lookup(2)
+	d.book.set(2, Peer{Quorum: hole})
+	tr.Connect(2)
+	d.book.set(2, p)
+	tr.Connect(2)
+	rec.await(t, 1, ofType(zab.Connected))
+	tr.Connect(2)
+	rec.await(t, 2, ofType(zab.Connected))
+	for _, m := range rec.messages() {
+		if m.Type == zab.ConnectFailed {
+			t.Errorf("%+v", m)
+		}
+	}
 }

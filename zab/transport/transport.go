@@ -35,7 +35,7 @@ type Transport struct {
 	mu      sync.RWMutex
 	lastID  zab.ConnID
 	conns   map[zab.ConnID]*conn // those that can be sent on
-	dialing map[int64]bool       // sids of Connect under way
+	dialing map[int64]*dialing   // by sid: the Connect under way
 	sockets map[net.Conn]struct{}
 
 	wgMu sync.Mutex // orders attach against the final Wait
@@ -52,7 +52,7 @@ func Listen(o Options) (*Transport, error) {
 	}
 	t := &Transport{
 		o: o, log: o.Log, advertise: o.Advertise,
-		conns: map[zab.ConnID]*conn{}, dialing: map[int64]bool{}, sockets: map[net.Conn]struct{}{},
+		conns: map[zab.ConnID]*conn{}, dialing: map[int64]*dialing{}, sockets: map[net.Conn]struct{}{},
 	}
 	t.ctx, t.stop = context.WithCancelCause(context.Background())
 	t.election.init(t)
