@@ -263,6 +263,49 @@ func (j *javaServer) awaitMode(mode string) {
 	})
 }
 
+// javaLeader returns the sid of the Java server that leads, 0 if none does.
+func (m *mixed) javaLeader() int64 {
+	for sid, j := range m.java {
+		if strings.Contains(j.word("srvr"), "Mode: leader") {
+			return sid
+		}
+	}
+	return 0
+}
+
+// settle waits until one Java server leads and the others follow. To write while a Java server joins another is to meet
+// their own bugs (ZOOKEEPER-4394).
+func (m *mixed) settle() {
+	m.t.Helper()
+	m.eventually("one Java server leads and the others follow", func() bool {
+		leaders, followers, alive := 0, 0, 0
+		for _, j := range m.java {
+			select {
+			case <-j.done:
+				continue
+			default:
+			}
+			alive++
+			switch mode := j.word("srvr"); {
+			case strings.Contains(mode, "Mode: leader"):
+				leaders++
+			case strings.Contains(mode, "Mode: follower"):
+				followers++
+			}
+		}
+		return leaders == 1 && leaders+followers == alive
+	})
+}
+
+// wipe removes the data of a Java server that does not run. One that comes back with data may meet ZOOKEEPER-4685 at a
+// Java leader, and wait for half a minute.
+func (m *mixed) wipe(sid int64) {
+	m.t.Helper()
+	if err := os.RemoveAll(filepath.Join(m.dir, fmt.Sprint(sid), "data")); err != nil {
+		m.t.Fatal(err)
+	}
+}
+
 func (m *mixed) eventually(what string, ok func() bool) {
 	m.t.Helper()
 	for end := time.Now().Add(javaPatience); !ok(); time.Sleep(20 * time.Millisecond) {

@@ -4,10 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
-	"os"
-	"path/filepath"
 	"slices"
-	"strings"
 	"testing"
 	"time"
 
@@ -25,7 +22,7 @@ func testJavaObservers(t *testing.T, version string) {
 	for _, sid := range []int64{3, 4, 5} {
 		m.startJava(sid)
 	}
-	m.eventually("a Java server leads", func() bool { return m.javaLeader() != 0 })
+	m.settle()
 	m.write(3, "before", 30, 500)
 	low, high := m.launch(2), m.launch(9)
 	for _, n := range []*node{low, high} {
@@ -39,7 +36,7 @@ func testJavaObservers(t *testing.T, version string) {
 		}
 	}
 	m.java[m.javaLeader()].kill()
-	m.eventually("another Java server leads", func() bool { return m.javaLeader() != 0 })
+	m.settle()
 	m.write(m.javaLeader(), "again", 10, 500)
 	for _, n := range []*node{low, high} {
 		m.holds(n, "/again-9")
@@ -61,19 +58,6 @@ func testJavaObservers(t *testing.T, version string) {
 	}
 }
 
-func (m *mixed) javaLeader() int64 {
-	for sid, j := range m.java {
-		select {
-		case <-j.done:
-		default:
-			if strings.Contains(j.word("srvr"), "Mode: leader") {
-				return sid
-			}
-		}
-	}
-	return 0
-}
-
 // TestJavaQuorumNeedsUs: with one of two Java servers gone, nothing is committed without our acknowledgement; we ask for
 // sessions through the leader and get snapshots from it.
 func TestJavaQuorumNeedsUs(t *testing.T) { eachRelease(t, testJavaQuorumNeedsUs) }
@@ -93,6 +77,7 @@ func testJavaQuorumNeedsUs(t *testing.T, version string) {
 			// Again, with nothing but a snapshot to start from.
 			n.halt()
 			delete(m.nodes, ours)
+			m.wipe(3)
 			m.startJava(3).awaitMode("follower")
 			m.write(4, "away", 10, 100)
 			n = m.launch(ours) // a disk in memory that is blank
@@ -185,9 +170,7 @@ func testWeLeadJava(t *testing.T, version string) {
 	m.startJava(4).awaitMode("follower") // by DIFF from where it was
 	see(4, "/while-4-is-away")
 	m.java[4].kill()
-	if err := os.RemoveAll(filepath.Join(m.dir, "4", "data")); err != nil {
-		t.Fatal(err)
-	}
+	m.wipe(4)
 	n.call(func() {
 		z := n.core.Status().Committed
 		n.store.purge(z)
