@@ -14,6 +14,10 @@ type MemberOptions struct {
 	// waiting before their connections are closed; 0 = 10,000. ZooKeeper closes
 	// them at once.
 	HoldMillis int64
+	// Config is the text of the ensemble's configuration, for /zookeeper/config, and
+	// ConfigVersion its version.
+	Config        []byte
+	ConfigVersion int64
 	// ReadOnlyMillis is after how long without a leader reads are served to clients
 	// that can do with that (readonlymode.enabled); 0 = never.
 	ReadOnlyMillis int64
@@ -293,6 +297,11 @@ func (m *Member) serve(t Time) error {
 		return nil // it is over already: DeliverStop follows
 	}
 	m.leading, m.epoch = st.Role == zab.Leading, st.CurrentEpoch
+	if m.opt.Config != nil {
+		if err := m.rep.Tree().SetConfig(m.opt.Config, m.opt.ConfigVersion, t.Wall); err != nil {
+			return err
+		}
+	}
 	m.rep.endReadOnly()
 	m.rep.reconcile()
 	if m.leading {

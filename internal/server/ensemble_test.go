@@ -140,6 +140,7 @@ func TestEnsembleServes(t *testing.T) {
 	}
 	for _, m := range g.list.Members {
 		c := g.up[m.ID].client()
+		c.wantData("/zookeeper/config", g.list.Text())
 		c.must(wire.OpSync, wire.AppendString(nil, "/"))
 		for _, o := range g.list.Members {
 			c.wantData(name("/from%d", o.ID), "y")

@@ -92,7 +92,7 @@ func newMember(s *Server, store memberStore) (*member, error) {
 		HandOverTicks:     ticks(2 * time.Second),
 		WindowTxns:        e.CommitLogCount,
 		DefaultLearner:    zab.LearnerOptions{SnapForTrunc: !e.NoJavaPeers},
-	}, s.rep, w.replicaMember(), s.now())
+	}, s.rep, w.replicaMember(&ensemble), s.now())
 	if err != nil {
 		return nil, err
 	}
@@ -103,9 +103,12 @@ func newMember(s *Server, store memberStore) (*member, error) {
 	return w, nil
 }
 
-func (w *member) replicaMember() replica.MemberOptions {
+func (w *member) replicaMember(z *zab.Ensemble) replica.MemberOptions {
 	e := w.s.cfg.Ensemble
-	o := replica.MemberOptions{HoldMillis: e.HoldClients.Milliseconds(), NoLeaderServes: e.LeaderRefusesClients}
+	o := replica.MemberOptions{
+		Config: z.Text, ConfigVersion: z.Version,
+		HoldMillis: e.HoldClients.Milliseconds(), NoLeaderServes: e.LeaderRefusesClients,
+	}
 	if o.HoldMillis == 0 {
 		o.HoldMillis = -1 // at once
 	}
