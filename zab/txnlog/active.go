@@ -112,21 +112,22 @@ func (a *activeFile) sync(o Options) error {
 	return nil
 }
 
-// finish syncs, seals and closes the file.
-func (a *activeFile) finish(Options) error {
+// finish syncs, seals and closes the file, whose entries are runs.
+func (a *activeFile) finish(runs []Run) error {
 	err := a.f.Sync()
 	if err == nil {
-		err = seal(a.f, a.pos)
+		err = seal(a.f, a.pos, sealable(runs))
 	}
 	return errors.Join(err, a.f.Close())
 }
 
-// seal cuts a file whose bytes before end are durable to that length and puts a mark there which says so.
-func seal(f File, end int64) error {
+// seal cuts a file whose bytes before end are durable to that length and puts a mark there which says so. last is the
+// zxid that a mark can carry, or 0.
+func seal(f File, end, last int64) error {
 	if err := f.Truncate(end); err != nil {
 		return err
 	}
-	if _, err := f.WriteAt(mark{end: end, synced: end}.append(nil), end); err != nil {
+	if _, err := f.WriteAt(mark{end: end, synced: end, last: last}.append(nil), end); err != nil {
 		return err
 	}
 	return f.Sync()

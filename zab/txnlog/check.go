@@ -27,7 +27,7 @@ type FileReport struct {
 // The error is one of reading. No Log should be writing to the directory.
 func Check(o Options) ([]FileReport, error) {
 	o = o.withDefaults()
-	files, err := listFiles(o.FS, o.Dir)
+	files, err := listFiles(o.FS, o.Dir, logPrefix)
 	if err != nil {
 		return nil, err
 	}
@@ -123,7 +123,7 @@ func (r *FileReport) keep(err error) error {
 // refused: remove the newer files first, or restore a backup.
 func CutDamage(o Options, at *CorruptError) error {
 	l := &Log{o: o.withDefaults()}
-	files, err := listFiles(l.o.FS, l.o.Dir)
+	files, err := listFiles(l.o.FS, l.o.Dir, logPrefix)
 	if err != nil {
 		return err
 	}
@@ -133,5 +133,5 @@ func CutDamage(o Options, at *CorruptError) error {
 	if at.missing || at.Offset < fileHeaderLen {
 		return fmt.Errorf("what is wrong with %s cannot be mended by cutting it: %s", at.File, at.Why)
 	}
-	return l.sealAt(files[len(files)-1].Name, at.Offset)
+	return l.sealAt(files[len(files)-1].Name, at.Offset, 0)
 }

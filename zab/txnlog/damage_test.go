@@ -246,7 +246,7 @@ func TestFilesWithoutEntries(t *testing.T) {
 		"part of it, padding":    padded(header[:6], 9000),
 		"torn first entry":       rawFile(all)[:60],
 		"torn first, padding":    padded(rawFile(all)[:60], 9000),
-		"header and a bare mark": append(bytes.Clone(header), mark{fileHeaderLen, fileHeaderLen}.append(nil)...),
+		"header and a bare mark": append(bytes.Clone(header), mark{end: fileHeaderLen, synced: fileHeaderLen}.append(nil)...),
 	} {
 		t.Run(name, func(t *testing.T) {
 			fsys := NewMemFS()

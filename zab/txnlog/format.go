@@ -27,6 +27,8 @@ const (
 	entryLenMin    = entryHeaderLen + txnHeaderLen + 1
 
 	logPrefix = "log."
+	// stagedPrefix names files that may come to be the log, see Log.Stage; nobody takes them for a log's.
+	stagedPrefix = "staged."
 )
 
 // EntryBytesMaxDefault is the longest payload, in bytes, written and believed when read unless Options say otherwise. It is
@@ -116,13 +118,14 @@ func checkEntry(entry []byte, sum uint64) error {
 }
 
 // fileName names the file whose first entry has this zxid.
-func fileName(zxid int64) string {
-	return logPrefix + strconv.FormatInt(zxid, 16)
-}
+func fileName(zxid int64) string { return prefixedName(logPrefix, zxid) }
 
-// parseFileName returns the zxid that a name of a log file carries; other names are not of the log and not ok.
-func parseFileName(name string) (zxid int64, ok bool) {
-	hex, found := strings.CutPrefix(name, logPrefix)
+func prefixedName(prefix string, zxid int64) string { return prefix + strconv.FormatInt(zxid, 16) }
+
+// parseFileName returns the zxid that the name of a file with this prefix carries; other names are not of the log and
+// not ok.
+func parseFileName(prefix, name string) (zxid int64, ok bool) {
+	hex, found := strings.CutPrefix(name, prefix)
 	if !found || hex == "" || hex[0] == '+' || hex[0] == '-' {
 		return 0, false
 	}

@@ -17,8 +17,8 @@ func FuzzReadLog(f *testing.F) {
 	f.Add(raw)
 	f.Add(padded(raw, 600))
 	f.Add(raw[:len(raw)-20])
-	f.Add(mark{int64(len(raw)), int64(len(raw))}.append(bytes.Clone(raw)))
-	f.Add(padded(mark{int64(len(raw)), fileHeaderLen}.append(bytes.Clone(raw)), 100))
+	f.Add(mark{end: int64(len(raw)), synced: int64(len(raw))}.append(bytes.Clone(raw)))
+	f.Add(padded(mark{end: int64(len(raw)), synced: fileHeaderLen}.append(bytes.Clone(raw)), 100))
 	f.Add(append(bytes.Clone(raw), 0, 0, 0, 0, 1, 2, 3, 4, 0x7f, 0xff, 0xff, 0xff))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		name := fileName(z(1, 1))

@@ -4,8 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"sync"
 	"sync/atomic"
+
+	"github.com/quorate/quorate/zab/zxids"
 )
 
 // Errors that callers tell apart with errors.Is.
@@ -65,6 +68,8 @@ type FileInfo struct {
 
 	// whole: everything before Bytes has been seen or written as whole entries, so nothing in it can be a torn tail.
 	whole bool
+	// runs is what the file holds, as far as it is known without reading it; nil when it is not.
+	runs []Run
 }
 
 // Log is the transaction log of one server.
@@ -73,8 +78,9 @@ type FileInfo struct {
 // may be called by anyone at any time and does not wait for the disk, except Purge and Read for their own work.
 // After a failed write or sync every call that would change the log returns that same error.
 type Log struct {
-	o    Options
-	roll atomic.Bool
+	o      Options
+	prefix string // of the files' names
+	roll   atomic.Bool
 
 	writer sync.Mutex // held by the writer, also during its I/O; never by readers
 	active activeFile
@@ -95,7 +101,7 @@ type Log struct {
 // Files without any entry are removed. Whatever else is wrong with the newest file, and a foreign file under a log's
 // name, is a *CorruptError; nothing is changed then. Older files are checked when they are read.
 func Open(o Options) (*Log, error) {
-	l := &Log{o: o.withDefaults()}
+	l := &Log{o: o.withDefaults(), prefix: logPrefix}
 	if err := l.o.FS.MkdirAll(l.o.Dir); err != nil {
 		return nil, fmt.Errorf("create the directory of the transaction log: %w", err)
 	}
@@ -146,13 +152,15 @@ func (l *Log) write(b *Batch) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.last = b.last()
-	l.files[len(l.files)-1].Bytes = l.active.pos
+	f := &l.files[len(l.files)-1]
+	f.Bytes, f.runs = l.active.pos, b.extend(f.runs)
 	return nil
 }
 
-// ensureActive makes sure that there is a file to write to, a new one if it is time for that.
+// ensureActive makes sure that there is a file to write to, a new one if it is time for that: each epoch begins one, so
+// that names and seals say all about what the log holds.
 func (l *Log) ensureActive(firstZxid int64) error {
-	full := l.o.RollBytes > 0 && l.active.pos >= l.o.RollBytes
+	full := l.o.RollBytes > 0 && l.active.pos >= l.o.RollBytes || zxids.Epoch(firstZxid) != zxids.Epoch(l.LastZxid())
 	if asked := l.roll.Swap(false); l.active.f != nil && (asked || full) {
 		if err := l.finishActive(); err != nil {
 			return err
@@ -161,7 +169,7 @@ func (l *Log) ensureActive(firstZxid int64) error {
 	if l.active.f != nil {
 		return nil
 	}
-	name := fileName(firstZxid)
+	name := prefixedName(l.prefix, firstZxid)
 	a, err := createActive(l.o, name)
 	if err != nil {
 		return err
@@ -176,7 +184,8 @@ func (l *Log) ensureActive(firstZxid int64) error {
 // finishActive makes the active file an old one: synced, so that only the newest file can ever be torn, and cut to
 // its length.
 func (l *Log) finishActive() error {
-	err := l.active.finish(l.o)
+	files := l.Files()
+	err := l.active.finish(files[len(files)-1].runs)
 	l.active = activeFile{}
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -263,7 +272,11 @@ func sizeOf(files []FileInfo) (n int64) {
 func (l *Log) Files() []FileInfo {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return append([]FileInfo(nil), l.files...)
+	files := append([]FileInfo(nil), l.files...)
+	if n := len(files); n > 0 && files[n-1].Active {
+		files[n-1].runs = slices.Clone(files[n-1].runs) // Append goes on to change it
+	}
+	return files
 }
 
 // Close makes durable what was appended and closes the file. It returns the error that ended the log earlier, if one

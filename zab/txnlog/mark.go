@@ -13,26 +13,36 @@ import (
 //	int  CRC-32  of the 16 bytes before
 //	8 bytes      markMagic
 //
+// A file that gets no more entries is sealed with a mark whose synced is its end, and which can therefore say something
+// else in its place: with sealMagic that field is the zxid of the last entry, and from the first entry on none is
+// missing and all are of one epoch. So a start need not read the file to know what is in it.
+//
 // The next write begins at end and so replaces the mark with its own. The mark tells torn from corrupt: damage
 // before synced cannot come from a crash, however much it looks like it (see damage in tail.go). It costs no write of
 // its own, and it cannot be forged by the data of a client, because it must be the last thing in the file that is not zero.
 const (
 	markLen   = entryHeaderLen + 28
 	markMagic = 0x51756f724d61726b
+	sealMagic = 0x51756f725365616c
 )
 
 type mark struct {
 	end, synced int64
+	last        int64 // of a seal: the entries are all zxids from the first to this one, of one epoch; 0: not known
 }
 
 func (m mark) append(b []byte) []byte {
 	var room [entryHeaderLen]byte
 	b = append(b, room[:]...)
 	fields := len(b)
-	b = binary.BigEndian.AppendUint64(b, uint64(m.end))    //nolint:gosec // offsets are not negative
-	b = binary.BigEndian.AppendUint64(b, uint64(m.synced)) //nolint:gosec // as above
+	second, magic := m.synced, uint64(markMagic)
+	if m.last != 0 {
+		second, magic = m.last, sealMagic
+	}
+	b = binary.BigEndian.AppendUint64(b, uint64(m.end))  //nolint:gosec // offsets are not negative
+	b = binary.BigEndian.AppendUint64(b, uint64(second)) //nolint:gosec // as above
 	b = binary.BigEndian.AppendUint32(b, crc32.ChecksumIEEE(b[fields:]))
-	return binary.BigEndian.AppendUint64(b, markMagic)
+	return binary.BigEndian.AppendUint64(b, magic)
 }
 
 // parseMark reads the mark that stands at offset off, whose bytes are b.
@@ -41,8 +51,12 @@ func parseMark(b []byte, off int64) (mark, bool) {
 		return mark{}, false
 	}
 	f := b[entryHeaderLen:markLen]
-	m := mark{int64(binary.BigEndian.Uint64(f)), int64(binary.BigEndian.Uint64(f[8:]))} //nolint:gosec // checked below
-	ok := binary.BigEndian.Uint64(f[20:]) == markMagic && binary.BigEndian.Uint32(f[16:]) == crc32.ChecksumIEEE(f[:16])
+	m := mark{end: int64(binary.BigEndian.Uint64(f)), synced: int64(binary.BigEndian.Uint64(f[8:]))} //nolint:gosec // checked below
+	magic := binary.BigEndian.Uint64(f[20:])
+	if magic == sealMagic {
+		m.last, m.synced = m.synced, m.end
+	}
+	ok := (magic == markMagic || m.last != 0) && binary.BigEndian.Uint32(f[16:]) == crc32.ChecksumIEEE(f[:16])
 	return m, ok && m.end == off && m.synced >= fileHeaderLen && m.synced <= off
 }
 

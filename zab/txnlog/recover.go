@@ -9,7 +9,7 @@ import (
 
 // recover fills files and last from the directory, and mends what a crash left unfinished.
 func (l *Log) recover() error {
-	files, err := listFiles(l.o.FS, l.o.Dir)
+	files, err := listFiles(l.o.FS, l.o.Dir, l.prefix)
 	if err != nil {
 		return err
 	}
@@ -33,14 +33,14 @@ func (l *Log) recover() error {
 }
 
 // listFiles returns the files under a log's name, by zxid. Their sizes are not yet known.
-func listFiles(fsys FS, dir string) ([]FileInfo, error) {
+func listFiles(fsys FS, dir, prefix string) ([]FileInfo, error) {
 	names, err := fsys.List(dir)
 	if err != nil {
 		return nil, fmt.Errorf("list the directory of the transaction log: %w", err)
 	}
 	var files []FileInfo
 	for _, name := range names {
-		if zxid, ok := parseFileName(name); ok {
+		if zxid, ok := parseFileName(prefix, name); ok {
 			files = append(files, FileInfo{Name: name, FirstZxid: zxid})
 		}
 	}
@@ -75,12 +75,12 @@ func (l *Log) recoverNewest(info *FileInfo) (last int64, err error) {
 	if blank, err := neverWritten(f, size); blank || err != nil {
 		return 0, err
 	}
-	end, last, err := l.findEnd(info, size)
-	if err != nil || last == 0 {
+	end, runs, err := l.findEnd(info, size)
+	if err != nil || len(runs) == 0 {
 		return 0, err
 	}
-	info.Bytes, info.whole = end, true
-	return last, l.sealUnlessSealed(f, end, size)
+	info.Bytes, info.whole, info.runs = end, true, runs
+	return runs[len(runs)-1].Last, l.sealUnlessSealed(f, end, size, sealable(runs))
 }
 
 // neverWritten reports whether a file has not even a whole header: it was created and the crash came before its first
@@ -103,26 +103,26 @@ func neverWritten(f File, size int64) (bool, error) {
 	return last < fileHeaderLen, err
 }
 
-// findEnd returns where the entries of a file end and the zxid of the last, 0 when there is none.
-func (l *Log) findEnd(info *FileInfo, size int64) (end, last int64, err error) {
+// findEnd returns where the entries of a file end, and which there are.
+func (l *Log) findEnd(info *FileInfo, size int64) (end int64, runs []Run, err error) {
 	s, err := openScanner(l.o.FS, l.path(info.Name), size, l.o.EntryBytesMax, nil)
 	if err != nil {
-		return 0, 0, err
+		return 0, nil, err
 	}
 	defer func() { err = errors.Join(err, s.close()) }()
 	for {
 		at := s.off
 		payload, bad, err := s.next()
 		if err != nil {
-			return 0, 0, err
+			return 0, nil, err
 		}
 		if bad != nil {
-			return s.off, last, s.judge(bad, last)
+			return s.off, runs, s.judge(bad, lastOf(runs))
 		}
 		if err := checkFirst(info, s.name, at, payload); err != nil {
-			return 0, 0, err
+			return 0, nil, err
 		}
-		last = max(last, payloadZxid(payload))
+		runs = extendRuns(runs, payloadZxid(payload))
 	}
 }
 
@@ -144,7 +144,7 @@ func checkFirst(info *FileInfo, path string, off int64, payload []byte) error {
 }
 
 // sealUnlessSealed leaves a file alone that was closed in good order.
-func (l *Log) sealUnlessSealed(f File, end, size int64) error {
+func (l *Log) sealUnlessSealed(f File, end, size, last int64) error {
 	if size == end+markLen {
 		b, err := readUpTo(f, end, size)
 		if err != nil {
@@ -158,7 +158,7 @@ func (l *Log) sealUnlessSealed(f File, end, size int64) error {
 	if err := f.Sync(); err != nil {
 		return fmt.Errorf("sync the newest log file: %w", err)
 	}
-	if err := seal(f, end); err != nil {
+	if err := seal(f, end, last); err != nil {
 		return fmt.Errorf("cut the newest log file at its end: %w", err)
 	}
 	return nil
@@ -184,13 +184,16 @@ func (l *Log) checkOlder(files []FileInfo) ([]FileInfo, error) {
 	return kept, nil
 }
 
-// checkBeginning checks header and first entry and sets the size.
+// checkBeginning checks header and first entry and sets the size, and what the seal says of the entries.
 func (l *Log) checkBeginning(info *FileInfo) (err error) {
 	f, err := l.o.FS.Open(l.path(info.Name), false)
 	if err != nil {
 		return err
 	}
 	info.Bytes, err = f.Size()
+	if err == nil {
+		info.runs, err = readSeal(f, info)
+	}
 	if err := errors.Join(err, f.Close()); err != nil || info.Bytes == 0 {
 		return err
 	}

@@ -37,10 +37,11 @@ func (l *Log) Truncate(zxid int64) error {
 	return nil
 }
 
-// cut is where a log is to end: the first keep files stay, the last of them up to byte end, behind the entry last.
+// cut is where a log is to end: the first keep files stay, the last of them up to byte end, behind the entries runs.
 type cut struct {
-	keep      int
-	end, last int64
+	keep int
+	end  int64
+	runs []Run
 }
 
 func (l *Log) findCut(zxid int64) (cut, error) {
@@ -76,12 +77,12 @@ func (l *Log) findCutIn(info *FileInfo, zxid int64, c *cut) (err error) {
 			return err
 		}
 		if bad != nil {
-			return s.judge(bad, c.last)
+			return s.judge(bad, lastOf(c.runs))
 		}
 		if payloadZxid(payload) > zxid {
 			return nil
 		}
-		c.last = max(c.last, payloadZxid(payload))
+		c.runs = extendRuns(c.runs, payloadZxid(payload))
 	}
 }
 
@@ -99,27 +100,27 @@ func (l *Log) cutAt(c cut) error {
 	}
 	files = files[:c.keep]
 	if c.keep > 0 {
-		if err := l.sealAt(files[c.keep-1].Name, c.end); err != nil {
+		if err := l.sealAt(files[c.keep-1].Name, c.end, sealable(c.runs)); err != nil {
 			return err
 		}
-		files[c.keep-1].Bytes, files[c.keep-1].whole = c.end, true
+		files[c.keep-1].Bytes, files[c.keep-1].whole, files[c.keep-1].runs = c.end, true, c.runs
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.files, l.last = files, c.last
+	l.files, l.last = files, lastOf(c.runs)
 	return nil
 }
 
 // sealAt cuts a file in the middle. The mark at its end is first made to take back that what is cut is durable:
 // should a crash leave half of the cut done, recovery then finds a torn tail and not damage in what must be there.
-func (l *Log) sealAt(name string, end int64) error {
+func (l *Log) sealAt(name string, end, last int64) error {
 	f, err := l.o.FS.Open(l.path(name), true)
 	if err != nil {
 		return err
 	}
 	err = retractMark(f, end)
 	if err == nil {
-		err = seal(f, end)
+		err = seal(f, end, last)
 	}
 	return errors.Join(err, f.Close())
 }
@@ -170,6 +171,20 @@ func (l *Log) Purge(keepFrom, keepBytes int64) (removed []string, err error) {
 		removed = append(removed, f.Name)
 	}
 	return removed, nil
+}
+
+// PurgeLimit returns the last zxid that Purge would remove at the most, 0 when it would remove nothing: the log begins
+// after it then.
+func (l *Log) PurgeLimit(keepFrom, keepBytes int64) int64 {
+	files := l.Files()
+	n := len(purgeable(files, keepFrom, keepBytes))
+	if n == 0 {
+		return 0
+	}
+	if runs := files[n-1].runs; runs != nil {
+		return lastOf(runs)
+	}
+	return files[n].FirstZxid - 1
 }
 
 func purgeable(files []FileInfo, keepFrom, keepBytes int64) []FileInfo {
