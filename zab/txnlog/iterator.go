@@ -113,6 +113,10 @@ func (it *Iterator) open() (err error) {
 	if errors.Is(err, fs.ErrNotExist) {
 		return &CorruptError{File: it.l.path(info.Name), Why: "the file is not there any more", missing: true}
 	}
+	if err == nil {
+		// Another file may have come under this name: what was opened is the old one only if that has not begun.
+		err = it.explain(nil)
+	}
 	return err
 }
 
