@@ -25,13 +25,21 @@ type javaReader struct {
 	pos, end int
 	offset   int64 // of buf[pos] in the stream
 	sum      hash.Hash32
-	err      error
+	// exact reads no byte before it is asked for: others read on where this
+	// reader stops. The source should then be a buffered one.
+	exact bool
+	err   error
 }
 
 const javaBufferBytes = 64 << 10
 
 func newJavaReader(r io.Reader) *javaReader {
 	return &javaReader{r: r, buf: make([]byte, javaBufferBytes), sum: adler32.New()}
+}
+
+// newExactReader returns a reader without checksum for a part of a stream.
+func newExactReader(r io.Reader) *javaReader {
+	return &javaReader{r: r, buf: make([]byte, javaBufferBytes), exact: true}
 }
 
 func (r *javaReader) fail(err error) {
@@ -48,8 +56,12 @@ func (r *javaReader) fill(n int) bool {
 	}
 	r.end = copy(r.buf, r.buf[r.pos:r.end])
 	r.pos = 0
+	upTo := len(r.buf)
+	if r.exact {
+		upTo = n + 1
+	}
 	for tries := 0; r.err == nil && r.end <= n; tries++ {
-		got, err := r.r.Read(r.buf[r.end:])
+		got, err := r.r.Read(r.buf[r.end:upTo])
 		r.end += got
 		switch {
 		case r.end > n:
@@ -74,13 +86,15 @@ func (r *javaReader) take(n int) []byte {
 		return nil
 	}
 	if !r.fill(n - 1) {
-		r.fail(fmt.Errorf("%w: the file ends within a field", ErrCorrupt))
+		r.fail(fmt.Errorf("%w: it ends within a field", ErrCorrupt))
 		return nil
 	}
 	b := r.buf[r.pos : r.pos+n]
 	r.pos += n
 	r.offset += int64(n)
-	r.sum.Write(b) //nolint:errcheck // a hash does not fail
+	if r.sum != nil {
+		r.sum.Write(b) //nolint:errcheck // a hash does not fail
+	}
 	return b
 }
 

@@ -166,6 +166,8 @@ func WriteJavaSnapshot(w io.Writer, view Snapshot, o JavaSnapshotOptions) error 
 		return err
 	}
 	out := &javaWriter{w: bufio.NewWriterSize(w, javaBufferBytes), sum: adler32.New()}
+	head := wire.AppendInt(wire.AppendInt(nil, javaSnapshotMagic), javaSnapshotVersion)
+	out.put(wire.AppendLong(head, javaSnapshotDBID))
 	out.head(&m)
 	if err := view.Walk(out.node); err != nil {
 		return err
@@ -197,7 +199,9 @@ func (w *javaWriter) put(b []byte) {
 	if w.err != nil {
 		return
 	}
-	w.sum.Write(b) //nolint:errcheck // a hash does not fail
+	if w.sum != nil {
+		w.sum.Write(b) //nolint:errcheck // a hash does not fail
+	}
 	_, w.err = w.w.Write(b)
 }
 
@@ -205,11 +209,9 @@ func (w *javaWriter) seal() {
 	w.put(wire.AppendString(wire.AppendLong(nil, int64(w.sum.Sum32())), "/"))
 }
 
-// head writes all that comes before the znodes.
+// head writes all that comes before the znodes: sessions and lists.
 func (w *javaWriter) head(m *Meta) {
-	b := wire.AppendInt(wire.AppendInt(nil, javaSnapshotMagic), javaSnapshotVersion)
-	b = wire.AppendLong(b, javaSnapshotDBID)
-	b = wire.AppendInt(b, int32(len(m.Sessions)))
+	b := wire.AppendInt(nil, int32(len(m.Sessions)))
 	for _, id := range slices.Sorted(maps.Keys(m.Sessions)) {
 		b = wire.AppendInt(wire.AppendLong(b, id), m.Sessions[id])
 	}
