@@ -59,7 +59,7 @@ func (a *alone) rollLog(f func(error)) {
 // purgeLog implements stage.
 func (a *alone) purgeLog(checkpoint int64) {
 	a.disk.work <- diskWork{other: func() {
-		if _, err := a.s.txns.Purge(checkpoint+1, a.s.cfg.LogRetainBytes); err != nil {
+		if _, err := a.s.history.purge(checkpoint, a.s.cfg.LogRetainBytes); err != nil {
 			a.s.log.Error("purging the transaction log", zap.Error(err))
 		}
 	}}

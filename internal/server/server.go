@@ -26,15 +26,17 @@ type Server struct {
 	log *zap.Logger
 
 	rules znode.Rules
-	store *znode.Store
-	tree  *znode.Tree
-	txns  *txnlog.Log
-	rep   *replica.Replica
-	loop  *loop
-	// history is the storage of a member of an ensemble, in the place of store,
-	// tree and txns; member is its stage. nil for a server that is alone.
+	// history is the database; store, tree and txns are its parts as they were
+	// at the start. A snapshot from a leader replaces the first two.
 	history *history
-	member  *member
+	store   *znode.Store
+	tree    *znode.Tree
+	txns    *txnlog.Log
+	rep     *replica.Replica
+	loop    *loop
+	// member is the stage of a member of an ensemble; nil for a server that is
+	// alone.
+	member *member
 
 	listeners []net.Listener
 	start     time.Time // with a monotonic reading: the origin of mono
@@ -257,20 +259,10 @@ func checkpointNow(tree *znode.Tree) error {
 }
 
 func (s *Server) closeStorage() error {
-	if s.history != nil {
-		return s.history.close()
+	if s.history == nil {
+		return nil
 	}
-	var errs []error
-	if s.txns != nil {
-		errs = append(errs, s.txns.Close())
-	}
-	if s.tree != nil {
-		errs = append(errs, s.tree.Close())
-	}
-	if s.store != nil {
-		errs = append(errs, s.store.Close())
-	}
-	return errors.Join(errs...)
+	return s.history.close()
 }
 
 // goAttach runs f on a goroutine that the server waits for; after the end it

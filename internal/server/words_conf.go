@@ -19,12 +19,7 @@ func (s *Server) wordDirs(q *wordQuery) {
 }
 
 // dataBytes and logBytes are what the two storages take on disk.
-func (s *Server) dataBytes() int64 {
-	if s.store != nil {
-		return s.store.DiskBytes()
-	}
-	return dirBytes(filepath.Join(s.cfg.DataDir, treeDir))
-}
+func (s *Server) dataBytes() int64 { return s.history.diskBytes() }
 
 func (s *Server) logBytes() int64 { return dirBytes(filepath.Join(s.cfg.LogDir, versionDir)) }
 

@@ -1,0 +1,462 @@
+package server
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/quorate/quorate/zab"
+	"github.com/quorate/quorate/zab/txnlog"
+	"github.com/quorate/quorate/znode"
+)
+
+// historyOptions say where a server's database is and how it is opened.
+type historyOptions struct {
+	// DataDir holds the tree at rest and the epoch files, LogDir the log. Both
+	// contain version-2.
+	DataDir, LogDir string
+	// Alone is a server without peers: all that is logged is committed, and
+	// there are no epochs.
+	Alone bool
+	// Store and Log are templates; their directories are filled in when empty.
+	Store znode.StoreOptions
+	Log   txnlog.Options
+	// Rules and TreeBytes are what the tree is opened with.
+	Rules     znode.Rules
+	TreeBytes int64
+	// TrustEmpty accepts a Java server's logs without a snapshot.
+	TrustEmpty bool
+	// Checkpoint has everything applied so far written to rest, and returns when
+	// it is durable. nil is a server that writes no checkpoints; snapshots are
+	// then made from copies.
+	Checkpoint func() error
+	// Logger hears what operators should know; nil is silence.
+	Logger *zap.Logger
+}
+
+func (o *historyOptions) fillDefaults() {
+	if o.Store.Dir == "" {
+		o.Store.Dir = filepath.Join(o.DataDir, treeDir)
+	}
+	if o.Log.Dir == "" {
+		o.Log.Dir = filepath.Join(o.LogDir, versionDir)
+	}
+	if o.Log.FS == nil {
+		o.Log.FS = txnlog.OS()
+	}
+	if o.Log.EntryBytesMax == 0 {
+		o.Log.EntryBytesMax = entryBytesMax
+	}
+	if o.Logger == nil {
+		o.Logger = zap.NewNop()
+	}
+}
+
+// metaDir is where the epoch files are, and our own small ones.
+func (o *historyOptions) metaDir() string { return filepath.Join(o.DataDir, versionDir) }
+
+// history is the storage of one server: the tree at rest, the transaction log
+// and, for a member of an ensemble, the epoch files. It is the disk of zab's
+// DESIGN.md, section "What the runtime does with a Ready".
+//
+// The log may end in transactions of which nobody knows whether they are
+// committed; the tree never holds one of those. A snapshot from a leader
+// replaces both in one step (history_install.go).
+//
+// write, noteCommitted, roll and purge belong to one goroutine, the disk's.
+// Everything else may be called from any goroutine, also meanwhile.
+type history struct {
+	o      historyOptions
+	log    *txnlog.Log
+	epochs *txnlog.Epochs // nil when alone
+
+	// The disk goroutine's.
+	place placeFile
+	note  noteFile
+	batch txnlog.Batch
+
+	mu      sync.Mutex
+	base    int64 // place.Base, for readers of the log
+	current *resting
+	retired []*resting
+	number  int // of the last sibling store
+	aside   map[zab.ConnID]*aside
+	over    bool
+
+	recovered Recovery
+}
+
+// resting is a tree, the store that it rests in, and who reads the store.
+type resting struct {
+	tree    *znode.Tree
+	store   *znode.Store
+	options znode.StoreOptions
+	readers sync.WaitGroup
+}
+
+// openHistory opens a server's database, after finishing or undoing what a
+// crash interrupted. An empty one is filled from the data directory of a Java
+// server, if there is one. The tree is brought to the last transaction known to
+// be committed. After an error nothing is held.
+func openHistory(o historyOptions) (*history, error) {
+	began := time.Now()
+	o.fillDefaults()
+	h := &history{o: o, aside: map[zab.ConnID]*aside{}}
+	if err := h.open(); err != nil {
+		return nil, errors.Join(err, h.close())
+	}
+	r := &h.recovered
+	r.Znodes, r.Zxid, r.Took = h.current.tree.NodeCount(), h.current.tree.LastZxid(), time.Since(began)
+	return h, nil
+}
+
+func (h *history) open() error {
+	if err := ensureDirs(h.o.DataDir, h.o.LogDir); err != nil {
+		return err
+	}
+	for _, dir := range []string{h.o.metaDir(), h.o.Log.Dir} {
+		if err := h.o.Log.FS.MkdirAll(dir); err != nil {
+			return fmt.Errorf("data directory: %w", err)
+		}
+	}
+	var err error
+	if h.place, err = readPlace(h.o.Log.FS, h.o.metaDir()); err != nil {
+		return err
+	}
+	if err := h.openTree(); err != nil {
+		return err
+	}
+	if err := h.finishInstall(); err != nil {
+		return err
+	}
+	if err := h.openLog(); err != nil {
+		return err
+	}
+	if h.o.Alone {
+		return nil
+	}
+	last := max(h.log.LastZxid(), h.current.tree.LastZxid())
+	if h.epochs, err = txnlog.OpenEpochs(h.o.Log.FS, h.o.metaDir(), last); err != nil {
+		return fmt.Errorf("epochs: %w", err)
+	}
+	return nil
+}
+
+// openTree opens the store that the place file names, fills it if it has never
+// been, and opens the tree in it. Other stores are leftovers.
+func (h *history) openTree() error {
+	siblings, err := h.o.Store.Siblings()
+	if err != nil {
+		return err
+	}
+	for _, n := range siblings {
+		h.number = max(h.number, n)
+	}
+	if h.place.State == placeNone && h.number > 0 {
+		return fmt.Errorf("%w: %s is missing, so nobody knows which of the trees beside %s is the right one",
+			errPlace, filepath.Join(h.o.metaDir(), placeName), h.o.Store.Dir)
+	}
+	r := &resting{options: h.o.Store.Sibling(h.place.Tree)}
+	if r.store, err = znode.OpenStore(r.options); err != nil {
+		return err
+	}
+	h.current = r
+	for _, n := range siblings {
+		if n != h.place.Tree {
+			if err := h.o.Store.Sibling(n).Remove(); err != nil {
+				return err
+			}
+		}
+	}
+	fresh, err := h.fill()
+	if err != nil {
+		return err
+	}
+	return h.plant(fresh)
+}
+
+// fill makes sure that the store holds a tree: an empty one takes over what a
+// Java server has left. It reports whether it is still empty, because there was
+// nothing to take over.
+func (h *history) fill() (fresh bool, err error) {
+	m, found, err := h.current.store.Meta()
+	if err != nil {
+		return false, err
+	}
+	switch {
+	case found && h.place.State == placeWhole, found && h.place.State == placeInstalling:
+		return false, nil
+	case found:
+		// The import was through when the server died, or the directory is older
+		// than the place file. Nobody knows whether the log before the tree at
+		// rest has holes, so it is of no use to others.
+		return false, h.settle(m.Zxid)
+	case h.place.State == placeWhole || h.place.State == placeInstalling:
+		return false, fmt.Errorf("%w: %s is empty, but %s says that the tree is there",
+			errPlace, h.current.options.Dir, filepath.Join(h.o.metaDir(), placeName))
+	}
+	h.place.State = placeImporting
+	if err := h.writePlace(); err != nil {
+		return false, err
+	}
+	return h.importJava()
+}
+
+// settle says that the tree is in place and the log whole after base.
+func (h *history) settle(base int64) error {
+	h.place.State, h.place.Base, h.place.Staged = placeWhole, base, nil
+	return h.writePlace()
+}
+
+func (h *history) writePlace() error {
+	if err := h.place.write(h.o.Log.FS, h.o.metaDir()); err != nil {
+		return err
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.base = h.place.Base
+	return nil
+}
+
+// importJava fills an empty store from the snapshots of a Java server. It
+// reports whether the store is still empty, which it is when there are none.
+func (h *history) importJava() (fresh bool, err error) {
+	res, err := znode.ImportJava(znode.ImportOptions{
+		DataDir: h.o.DataDir, DataLogDir: h.o.LogDir, TrustEmpty: h.o.TrustEmpty,
+	}, h.current.store)
+	if err != nil {
+		return false, fmt.Errorf("importing ZooKeeper's data: %w", err)
+	}
+	for _, skipped := range res.Skipped {
+		h.o.Logger.Warn("a ZooKeeper snapshot was passed over", zap.Error(skipped))
+	}
+	for _, w := range res.Warnings {
+		h.o.Logger.Warn("import", zap.String("what", w))
+	}
+	if res.Snapshot == "" {
+		return true, nil
+	}
+	h.recovered.Imported = true
+	h.o.Logger.Info("imported a ZooKeeper snapshot", zap.String("file", res.Snapshot), zap.Int64("replayFrom", res.Replay))
+	// A Java server does not begin a new log with a snapshot from its leader, so
+	// its log may lack what lies before one (ZOOKEEPER-2846).
+	return false, h.settle(res.Replay)
+}
+
+// plant opens the tree in the current store.
+func (h *history) plant(fresh bool) (err error) {
+	r := h.current
+	if r.tree, err = h.openTreeIn(r.store); err != nil {
+		return fmt.Errorf("tree at rest in %s: %w", r.options.Dir, err)
+	}
+	if fresh {
+		// From now on there is a checkpoint for the log to stand on: a log
+		// without one would look like a Java server's that lost its snapshots.
+		if err := checkpointNow(r.tree); err != nil {
+			return err
+		}
+		if err := h.settle(0); err != nil {
+			return err
+		}
+	}
+	if h.recovered.Imported {
+		if err := measureQuotas(r.tree); err != nil {
+			return err
+		}
+	}
+	h.base = h.place.Base
+	h.recovered.Checkpoint = r.tree.LastZxid()
+	return nil
+}
+
+// openTreeIn opens a tree with the server's rules.
+func (h *history) openTreeIn(b znode.Backend) (*znode.Tree, error) {
+	t, err := znode.Open(znode.Options{
+		Backend: b, BudgetBytes: h.o.TreeBytes, Digest: h.o.Rules.Digest, Kinds: h.o.Rules.Kinds,
+	})
+	if err != nil {
+		return nil, err
+	}
+	t.ACLs().SetAuth(h.o.Rules.Auth)
+	return t, nil
+}
+
+// measureQuotas counts what quotas are about in a tree that came from a Java
+// server, which may have counted what the log behind the snapshot creates.
+func measureQuotas(t *znode.Tree) error {
+	t.Lock()
+	defer t.Unlock()
+	if err := t.MeasureQuotas(); err != nil {
+		return fmt.Errorf("counting what quotas are about: %w", err)
+	}
+	return nil
+}
+
+// openLog opens the transaction log and replays what it is known to have
+// committed beyond the tree.
+func (h *history) openLog() (err error) {
+	if err := txnlog.DropStaged(h.o.Log); err != nil {
+		return err
+	}
+	if h.log, err = txnlog.Open(h.o.Log); err != nil {
+		return fmt.Errorf("transaction log: %w", err)
+	}
+	h.note.fs, h.note.dir, h.note.installs = h.o.Log.FS, h.o.metaDir(), h.place.Installs
+	tree := h.current.tree
+	through := h.log.LastZxid()
+	if !h.o.Alone {
+		through = min(through, h.note.read())
+	}
+	h.recovered.Replayed, err = replayLog(h.log, tree, through)
+	if err != nil {
+		return fmt.Errorf("replaying the transaction log in %s: %w", h.o.Log.Dir, err)
+	}
+	if z := tree.LastZxid(); z > h.log.LastZxid() {
+		// The log has lost its end because nothing was synced (forceSync=no), or
+		// did not come along with a snapshot.
+		h.log.SkipTo(z)
+		if z > h.place.Base {
+			return h.settle(z)
+		}
+	}
+	return nil
+}
+
+// bootScanBytes is how many bytes of log files that do not tell what they hold
+// are read at a start to find out.
+const bootScanBytes = 256 << 20
+
+// boot returns what the core needs to know of the disk. All of the log behind
+// the tree is read into memory.
+func (h *history) boot() (b zab.Boot, err error) {
+	applied := h.current.tree.LastZxid()
+	b = zab.Boot{
+		AcceptedEpoch: h.epochs.Accepted(), CurrentEpoch: h.epochs.Current(), Base: applied, Applied: applied,
+	}
+	if h.log.LastZxid() < applied {
+		return b, nil
+	}
+	err = h.LogRange(applied, h.log.LastZxid(), func(zxid int64, data []byte) error {
+		b.Tail = append(b.Tail, zab.Entry{Zxid: zxid, Data: append([]byte(nil), data...)})
+		return nil
+	})
+	if err != nil {
+		return b, err
+	}
+	runs, err := h.log.Runs(h.place.Base, bootScanBytes)
+	if err != nil {
+		return b, fmt.Errorf("transaction log: %w", err)
+	}
+	for _, r := range runs {
+		b.Runs = append(b.Runs, zab.Run(r))
+	}
+	if len(runs) > 0 {
+		switch first := runs[0].First; {
+		case first > applied && !zab.Follows(applied, first):
+			return b, fmt.Errorf("%w: the tree is at %s, the log behind it begins at %s",
+				txnlog.ErrMissing, zab.FormatZxid(applied), zab.FormatZxid(first))
+		case first > applied: // nothing can have been purged in between
+		case zab.Follows(h.place.Base, first):
+			b.Base = h.place.Base
+		default:
+			b.Base = first - 1
+		}
+	}
+	return b, nil
+}
+
+// tree returns the present tree.
+func (h *history) tree() *znode.Tree {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.current.tree
+}
+
+// diskBytes is the room that the tree at rest takes.
+func (h *history) diskBytes() int64 {
+	r := h.hold()
+	if r == nil {
+		return 0
+	}
+	defer r.readers.Done()
+	return r.store.DiskBytes()
+}
+
+// hold returns the present store for reading, until readers.Done; nil when the
+// history is closed.
+func (h *history) hold() *resting {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.over || h.current == nil {
+		return nil
+	}
+	h.current.readers.Add(1)
+	return h.current
+}
+
+// retire closes the tree that an installed snapshot has replaced, which nobody
+// reads any more, and removes its store. It waits for snapshots of it that are
+// still being sent.
+func (h *history) retire(old *znode.Tree) error {
+	r := h.takeRetired(old)
+	if r == nil {
+		return nil
+	}
+	r.readers.Wait()
+	if err := r.close(); err != nil {
+		return err
+	}
+	return r.options.Remove()
+}
+
+func (h *history) takeRetired(old *znode.Tree) *resting {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for i, r := range h.retired {
+		if r.tree == old {
+			h.retired = append(h.retired[:i:i], h.retired[i+1:]...)
+			return r
+		}
+	}
+	return nil
+}
+
+func (r *resting) close() error {
+	var errs []error
+	if r.tree != nil {
+		errs = append(errs, r.tree.Close())
+	}
+	if r.store != nil {
+		errs = append(errs, r.store.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// close waits for snapshots being sent and closes everything. Nothing may be
+// called any more but DropSnapshot.
+func (h *history) close() error {
+	h.mu.Lock()
+	h.over = true
+	all := append(h.retired, h.current)
+	conns := h.aside
+	h.retired, h.aside = nil, nil
+	h.mu.Unlock()
+	var errs []error
+	for _, a := range conns {
+		errs = append(errs, a.drop())
+	}
+	for _, r := range all {
+		if r != nil {
+			r.readers.Wait()
+			errs = append(errs, r.close())
+		}
+	}
+	if h.log != nil {
+		errs = append(errs, h.log.Close())
+	}
+	return errors.Join(append(errs, h.note.close())...)
+}
