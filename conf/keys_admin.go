@@ -2,12 +2,10 @@ package conf
 
 import "slices"
 
-// Everything about serving the administration and metrics endpoints is
-// parsed; serving them is a later version's.
 var adminKeys = with([]Key{
 	{
 		Name: "admin.enableServer", Default: "true", field: adminField(func(a *Admin) any { return &a.Enabled }),
-		Meaning: "Serve the administration commands over HTTP.",
+		Meaning: "Serve the administration commands over HTTP. If the port is taken, the server runs without them and says so.",
 	},
 	{
 		Name: "admin.serverAddress", Default: "0.0.0.0", field: adminField(func(a *Admin) any { return &a.Address }),
@@ -42,15 +40,15 @@ var adminKeys = with([]Key{
 		Meaning: "Ask for a client certificate.",
 	},
 	{
-		Name: "admin.snapshot.enabled", Default: "true", field: adminField(func(a *Admin) any { return &a.SnapshotEnabled }),
+		Name: "admin.snapshot.enabled", Default: "true", Use: Kept, field: adminField(func(a *Admin) any { return &a.SnapshotEnabled }),
 		Meaning: "Allow the command snapshot.",
 	},
 	{
-		Name: "admin.restore.enabled", Default: "true", field: adminField(func(a *Admin) any { return &a.RestoreEnabled }),
+		Name: "admin.restore.enabled", Default: "true", Use: Kept, field: adminField(func(a *Admin) any { return &a.RestoreEnabled }),
 		Meaning: "Allow the command restore.",
 	},
 	{
-		Name: "admin.rateLimiterIntervalInMS", Default: "300000", Unit: "ms", Min: 0, Max: maxInt32, field: adminField(func(a *Admin) any { return &a.RateLimiterInterval }),
+		Name: "admin.rateLimiterIntervalInMS", Default: "300000", Use: Kept, Unit: "ms", Min: 0, Max: maxInt32, field: adminField(func(a *Admin) any { return &a.RateLimiterInterval }),
 		Meaning: "Least time between two snapshots or two restores.",
 	},
 	{
@@ -61,16 +59,16 @@ var adminKeys = with([]Key{
 		Name: "audit.impl.class", Default: "org.apache.zookeeper.audit.Slf4jAuditLogger", Use: Kept, field: scratch[string],
 		Meaning: "Java class that writes it.",
 	},
-}, func(k *Key) { k.Source = Property; k.Use = max(k.Use, Kept) })
+}, func(k *Key) { k.Source = Property })
 
 func adminField(f func(*Admin) any) func(*Config) any {
 	return func(c *Config) any { return f(&c.Admin) }
 }
 
-var metricsKeys = with([]Key{
+var metricsKeys = []Key{
 	{
 		Name: "metricsProvider.className", Default: defaultProvider, Choices: []string{defaultProvider, nullProvider, prometheusProvider}, field: metricsField(func(m *Metrics) any { return &m.ClassName }),
-		Meaning: "Java class of the provider; Prometheus has an endpoint of its own.",
+		Meaning: "Java class of the provider; that of Prometheus opens an endpoint, and the word mntr names its samples then. The other two are one here.",
 	},
 	{
 		Name: "metricsProvider.httpHost", Default: "0.0.0.0", field: metricsField(func(m *Metrics) any { return &m.HTTPHost }),
@@ -78,16 +76,16 @@ var metricsKeys = with([]Key{
 	},
 	{
 		Name: "metricsProvider.httpPort", Default: "7000", Max: 65535, field: metricsField(func(m *Metrics) any { return &m.HTTPPort }),
-		Meaning: "Port of the Prometheus endpoint.",
+		Meaning: "Port of the Prometheus endpoint. If it is taken, the server does not start.",
 	},
 	{
 		Name: "metricsProvider.exportJvmInfo", Default: "true", field: metricsField(func(m *Metrics) any { return &m.ExportRuntimeInfo }),
-		Meaning: "Add the metrics of the process.",
+		Meaning: "Add the metrics of the process and of Go, which stand in for the ones of the JVM.",
 	},
 	{Name: "metricsProvider.numWorkerThreads", Default: "1", Use: Moot, field: scratch[int], Meaning: "Threads that take metrics."},
 	{Name: "metricsProvider.maxQueueSize", Default: "1000000", Use: Moot, field: scratch[int], Meaning: "Queue before those threads."},
 	{Name: "metricsProvider.workerShutdownTimeoutMs", Default: "1000", Unit: "ms", Use: Moot, field: scratch[int], Meaning: "Time they have to finish."},
-}, func(k *Key) { k.Use = max(k.Use, Kept) })
+}
 
 func metricsField(f func(*Metrics) any) func(*Config) any {
 	return func(c *Config) any { return f(&c.Metrics) }

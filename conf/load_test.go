@@ -239,13 +239,13 @@ func FuzzLoad(f *testing.F) {
 func TestOnlyWhatAsksForServiceIsWarnedAbout(t *testing.T) {
 	sets := []string{
 		"admin.enableServer=false", "admin.serverPort=8080", "sslQuorum=false", "initLimit=10",
-		"admin.serverPort=8081", "secureClientPort=2281", "readonlymode.enabled=true",
+		"admin.forceHttps=true", "secureClientPort=2281", "readonlymode.enabled=true",
 	}
 	_, ws, err := Load("", nil, sets)
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := "warning: --set admin.serverPort: is accepted, but this version does not serve it\n" +
+	want := "warning: --set admin.forceHttps: is accepted, but this version does not serve it\n" +
 		"warning: --set secureClientPort: is accepted, but this version does not serve it\n"
 	if got := warningText(ws); got != want {
 		t.Errorf("got\n%swant\n%s", got, want)

@@ -21,12 +21,13 @@ var readInPart = map[string]string{
 // reaches it is what conf makes of them.
 var obeyedInConf = map[string]string{
 	"server.N": "the member list", "group.N": "the member list", "weight.N": "the member list",
-	"dynamicConfigFile":    "the member list is in it",
-	"electionAlg":          "there is only one",
-	"peerType":             "the member list beats it",
-	"standaloneEnabled":    "decides whether there is an ensemble",
-	"multiAddress.enabled": "allows several addresses in the member list",
-	"observer.syncEnabled": "the same as syncEnabled",
+	"dynamicConfigFile":         "the member list is in it",
+	"electionAlg":               "there is only one",
+	"peerType":                  "the member list beats it",
+	"standaloneEnabled":         "decides whether there is an ensemble",
+	"multiAddress.enabled":      "allows several addresses in the member list",
+	"observer.syncEnabled":      "the same as syncEnabled",
+	"metricsProvider.className": "Metrics.Prometheus asks for it",
 }
 
 // TestDocumentedServiceIsReal holds the column "served" of

@@ -94,6 +94,12 @@ func announce(w io.Writer, cfg *conf.Config, s *server.Server) {
 	for _, a := range s.Addrs() {
 		fmt.Fprintf(w, "quorate: listening on %s\n", a)
 	}
+	if a := s.AdminAddr(); a != "" {
+		fmt.Fprintf(w, "quorate: commands at http://%s%s\n", a, cfg.Admin.CommandURL)
+	}
+	if a := s.PrometheusAddr(); a != "" {
+		fmt.Fprintf(w, "quorate: metrics at http://%s/metrics\n", a)
+	}
 	fmt.Fprintf(w, "quorate: data in %s", cfg.DataDir)
 	if cfg.DataLogDir != cfg.DataDir {
 		fmt.Fprintf(w, ", log in %s", cfg.DataLogDir)
@@ -143,7 +149,8 @@ func serverConfig(c *conf.Config, log *zap.Logger) server.Config {
 		ReapInterval:       c.Container.CheckInterval, ReapPerMinute: c.Container.MaxPerMinute,
 		NeverUsed: c.Container.MaxNeverUsedInterval,
 		Ensemble:  ensembleConfig(c),
-		Log:       log, Version: announcedVersion(),
+		Admin:     adminConfig(c), Prometheus: prometheusConfig(c),
+		Log: log, Version: announcedVersion(),
 	}
 	if c.ClientPort != 0 { // a member of an ensemble may go without clients
 		sc.ClientAddrs = []string{net.JoinHostPort(c.ClientPortAddress, strconv.Itoa(c.ClientPort))}

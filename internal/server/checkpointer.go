@@ -169,6 +169,7 @@ func (k *checkpointer) finish(err error) {
 		k.release(0, err)
 		return
 	}
+	s.stats.ckptAt.Store(time.Now().Unix())
 	s.loop.signal() // what was throttled may go on
 	zxid := tree.CheckpointZxid()
 	s.log.Debug("checkpoint", zap.Int64("zxid", zxid))

@@ -84,6 +84,11 @@ type Config struct {
 	ReapPerMinute int
 	NeverUsed     time.Duration
 
+	// Admin is the HTTP administration server, Prometheus the metrics endpoint;
+	// nil = none.
+	Admin      *AdminConfig
+	Prometheus *PrometheusConfig
+
 	// Log receives what operators should know; nil = nothing.
 	Log *zap.Logger
 	// Version is what srvr and envi announce.
@@ -135,6 +140,9 @@ func (c *Config) fillDefaults() {
 	setDefault(&c.SyncWarn, time.Second)
 	setDefault(&c.ReapInterval, time.Minute)
 	setDefault(&c.ReapPerMinute, 10_000)
+	if c.Admin != nil {
+		c.Admin.fillDefaults()
+	}
 	if c.Log == nil {
 		c.Log = zap.NewNop()
 	}

@@ -16,6 +16,7 @@ type stats struct {
 	sessionless atomic.Int64 // connections that asked for no session in time
 	slowSyncs   atomic.Int64 // syncs of the log above the threshold of a warning
 	traceMask   atomic.Int64
+	ckptAt      atomic.Int64 // Unix time in s of the last checkpoint; 0 = none since the start
 	// fsyncs and ckpts are durations in ms, batches the transactions of one sync.
 	fsyncs, ckpts, batches summary
 	member                 memberStats
@@ -69,6 +70,22 @@ type metric struct {
 	sum *replica.SummaryView
 }
 
+// view is the value of a summary.
+func (m *metric) view() *replica.SummaryView {
+	if m.sum == nil {
+		return &nothingCounted
+	}
+	return m.sum
+}
+
+// float is the value of a gauge or counter.
+func (m *metric) float() float64 {
+	if m.fraction {
+		return m.share
+	}
+	return float64(m.whole)
+}
+
 // metricSet gathers metrics.
 type metricSet struct{ list []metric }
 
@@ -114,7 +131,7 @@ func (s *Server) requestMetrics(m *metricSet) {
 	m.gauge("packets_sent", st.Sent.Load())
 	m.gauge("num_alive_connections", int64(s.connCount()))
 	m.gauge("outstanding_requests", int64(s.outstanding()))
-	m.gauge("uptime", time.Since(s.start).Milliseconds())
+	m.gauge("uptime", s.uptime())
 	m.gauge("auth_failed_count", st.AuthFailed.Load())
 	for _, name := range []string{"last_client_response_size", "max_client_response_size", "min_client_response_size"} {
 		m.gauge(name, -1) // as ZooKeeper says it before the first: nobody measures them
@@ -135,6 +152,9 @@ func (s *Server) requestMetrics(m *metricSet) {
 	m.summary("node_changed_watch_count", simple, &st.Changed)
 	m.summary("node_children_watch_count", simple, &st.Children)
 }
+
+// uptime is how long the server has been open, in ms.
+func (s *Server) uptime() int64 { return time.Since(s.start).Milliseconds() }
 
 func (s *Server) treeMetrics(m *metricSet) {
 	m.gauge("znode_count", s.nodeCount())

@@ -10,8 +10,17 @@ func (s *Server) wordMntr(q *wordQuery) {
 	put := func(key string, v any) { fmt.Fprintf(q, "zk_%s\t%v\n", key, v) }
 	s.identity(q.role, put)
 	for _, m := range s.metrics(q.role) {
-		m.flat(put)
+		s.render(&m, put)
 	}
+}
+
+// render puts a metric in the notation of the provider that is configured.
+func (s *Server) render(m *metric, put func(string, any)) {
+	if s.cfg.Prometheus != nil {
+		m.sampled(put)
+		return
+	}
+	m.flat(put)
 }
 
 // identity tells who this server is: what mntr and the command monitor begin
@@ -55,10 +64,7 @@ func (m *metric) flat(put func(string, any)) {
 }
 
 func (m *metric) flatSummary(name string, put func(string, any)) {
-	v := m.sum
-	if v == nil {
-		v = &nothingCounted
-	}
+	v := m.view()
 	put("avg_"+name, javaNumber(v.Avg()))
 	put("min_"+name, v.Min)
 	put("max_"+name, v.Max)

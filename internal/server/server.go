@@ -39,6 +39,9 @@ type Server struct {
 	member *member
 
 	listeners []net.Listener
+	// admin and prometheus are the HTTP endpoints; nil when there are none.
+	admin, prometheus *endpoint
+
 	start     time.Time // with a monotonic reading: the origin of mono
 	stats     stats
 	recovered Recovery
@@ -102,6 +105,11 @@ func (s *Server) open() error {
 		}
 		s.listeners = append(s.listeners, l)
 	}
+	if err := s.openPrometheus(); err != nil {
+		s.closeListeners()
+		return fmt.Errorf("metrics endpoint: %w", err)
+	}
+	s.openAdmin()
 	return nil
 }
 
@@ -196,16 +204,19 @@ func (s *Server) Addrs() []net.Addr {
 func (s *Server) Run(ctx context.Context) error {
 	if err := s.startIO(); err != nil {
 		s.closeIO()
+		s.closeHTTP()
 		s.closeListeners()
 		return errors.Join(err, s.closeStorage())
 	}
 	s.loop.stage.start()
+	s.serveHTTP()
 	unhook := context.AfterFunc(ctx, s.stop)
 	defer unhook()
 
 	err := s.loop.run(s.loop.stage.tick())
 	s.stop()
 	close(s.stopped)
+	s.closeHTTP()
 	s.stopIO()
 	s.closeConns()
 	s.wait()

@@ -1,0 +1,34 @@
+package main
+
+import (
+	"net"
+	"strconv"
+
+	"github.com/quorate/quorate/conf"
+	"github.com/quorate/quorate/internal/server"
+)
+
+// adminConfig translates the configuration of the administration server; nil for
+// none.
+func adminConfig(c *conf.Config) *server.AdminConfig {
+	if !c.Admin.Enabled {
+		return nil
+	}
+	return &server.AdminConfig{
+		Addr:       net.JoinHostPort(c.Admin.Address, strconv.Itoa(c.Admin.Port)),
+		CommandURL: c.Admin.CommandURL, IdleTimeout: c.Admin.IdleTimeout,
+		InitialConfig: c.InitialText, Properties: c.Properties,
+	}
+}
+
+// prometheusConfig translates the configuration of the metrics endpoint; nil for
+// none.
+func prometheusConfig(c *conf.Config) *server.PrometheusConfig {
+	if !c.Metrics.Prometheus() {
+		return nil
+	}
+	return &server.PrometheusConfig{
+		Addr:          net.JoinHostPort(c.Metrics.HTTPHost, strconv.Itoa(c.Metrics.HTTPPort)),
+		NoProcessInfo: !c.Metrics.ExportRuntimeInfo,
+	}
+}
