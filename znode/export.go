@@ -46,10 +46,7 @@ func ExportJava(view Snapshot, o ExportOptions) (path string, err error) {
 	if err := os.MkdirAll(dir, 0o750); err != nil {
 		return "", fmt.Errorf("znode: export: %w", err)
 	}
-	path = filepath.Join(dir, JavaSnapshotName(m.Zxid))
-	if o.Gzip {
-		path += ".gz"
-	}
+	path = o.snapshotPath(m.Zxid)
 	epoch := strconv.FormatInt(max(o.Epoch, m.Zxid>>32), 10)
 	text := func(w io.Writer) error { _, err := io.WriteString(w, epoch); return err }
 	for _, file := range []struct {
@@ -65,6 +62,30 @@ func ExportJava(view Snapshot, o ExportOptions) (path string, err error) {
 		}
 	}
 	return path, nil
+}
+
+// ExportJavaSnapshot writes the view into the DataDir of o as a snapshot of Java's
+// beside what is there: the log behind it and the epochs of the server that owned
+// the directory stay, and a Java server goes on from them. It returns the path.
+func ExportJavaSnapshot(view Snapshot, o ExportOptions) (path string, err error) {
+	m, err := view.Meta()
+	if err != nil {
+		return "", err
+	}
+	path = o.snapshotPath(m.Zxid)
+	err = writeFileSynced(path, func(w io.Writer) error { return o.writeSnapshot(w, view) })
+	if err != nil {
+		return "", fmt.Errorf("znode: export to %s: %w", path, err)
+	}
+	return path, nil
+}
+
+func (o *ExportOptions) snapshotPath(zxid int64) string {
+	path := filepath.Join(o.DataDir, javaVersionDir, JavaSnapshotName(zxid))
+	if o.Gzip {
+		path += ".gz"
+	}
+	return path
 }
 
 // checkExportDir refuses a directory whose files would mix with the export's.

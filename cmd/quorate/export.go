@@ -14,20 +14,27 @@ import (
 // newExportCmd returns the command that writes a Java data directory.
 func newExportCmd() *cobra.Command {
 	var sets []string
+	var inPlace bool
 	cmd := &cobra.Command{
 		Use:   "export [zoo.cfg] directory",
 		Short: "Write the data of a stopped server as files that Java ZooKeeper starts from",
 		Long: `Writes directory/version-2/snapshot.<zxid> and the epoch files: all znodes with
 their Stats and ACLs, and all sessions. Give the directory to ZooKeeper as its
-dataDir. The server that owns the data must be stopped.`,
-		Args: cobra.RangeArgs(1, 2),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			cfg, err := offlineConfig(args[:len(args)-1], sets)
-			if err != nil {
-				return err
+dataDir. The server that owns the data must be stopped.
+
+With --in-place and no directory, the server's own directories become those of a
+Java server: the snapshot is written beside log and epochs, and the tree at rest is
+removed. This is how one member of an ensemble goes back to Java: nothing is lost
+that it has acknowledged. A later start of Quorate there takes over from Java.`,
+		Example: "  quorate export /etc/zookeeper/conf/zoo.cfg /var/lib/java\n  quorate export --in-place /etc/zookeeper/conf/zoo.cfg",
+		Args: func(cmd *cobra.Command, args []string) error {
+			if inPlace {
+				return cobra.MaximumNArgs(1)(cmd, args)
 			}
-			out := args[len(args)-1]
-			r, err := server.Export(cfg, out)
+			return cobra.RangeArgs(1, 2)(cmd, args)
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			r, err := runExport(args, sets, inPlace)
 			if err != nil {
 				return err
 			}
@@ -40,7 +47,23 @@ dataDir. The server that owns the data must be stopped.`,
 		},
 	}
 	cmd.Flags().StringArrayVar(&sets, "set", nil, "set a configuration key: `key=value`; may be repeated")
+	cmd.Flags().BoolVar(&inPlace, "in-place", false, "turn the server's own directories into those of a Java server")
 	return cmd
+}
+
+func runExport(args, sets []string, inPlace bool) (server.Report, error) {
+	file, out := args, ""
+	if !inPlace {
+		file, out = args[:len(args)-1], args[len(args)-1]
+	}
+	cfg, err := offlineConfig(file, sets)
+	if err != nil {
+		return server.Report{}, err
+	}
+	if inPlace {
+		return server.ExportInPlace(cfg)
+	}
+	return server.Export(cfg, out)
 }
 
 // newCheckCmd returns the command that verifies a data directory.

@@ -2,6 +2,7 @@ package server
 
 import (
 	"net"
+	"os"
 	"path/filepath"
 	"strconv"
 	"testing"
@@ -13,6 +14,7 @@ import (
 	"github.com/quorate/quorate/wire"
 	"github.com/quorate/quorate/zab"
 	"github.com/quorate/quorate/zab/members"
+	"github.com/quorate/quorate/znode"
 )
 
 // team is an ensemble whose servers run in this process, on loopback.
@@ -165,4 +167,40 @@ func TestEnsembleKeepsClients(t *testing.T) {
 		t.Fatalf("%d znodes, want 20", n)
 	}
 	g.leader()
+}
+
+// TestEnsembleMemberGoesBackToJavaFiles turns a member's directory into a Java
+// server's and starts from it again: it has what it acknowledged, and joins.
+func TestEnsembleMemberGoesBackToJavaFiles(t *testing.T) {
+	g := newTeam(t, 3, 0)
+	g.startAll()
+	lead := g.leader()
+	at := g.other(lead)
+	c := g.up[at].client()
+	c.create("/a", "x")
+	cfg := g.up[at].s.cfg
+	g.up[at].stop()
+	delete(g.up, at)
+	r, err := ExportInPlace(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(r.Files) != 1 || filepath.Base(r.Files[0]) != znode.JavaSnapshotName(r.Zxid) {
+		t.Fatalf("wrote %v for zxid %x", r.Files, r.Zxid)
+	}
+	left, err := os.ReadDir(cfg.DataDir)
+	if err != nil || len(left) != 1 || left[0].Name() != versionDir {
+		t.Fatalf("what is left is %v, %v", left, err)
+	}
+	d := g.up[lead].client()
+	d.create("/b", "y")
+	again := g.start(at)
+	g.leader()
+	if got := again.s.Recovery(); !got.Imported {
+		t.Errorf("the start took over nothing: %+v", got)
+	}
+	e := again.client()
+	e.must(wire.OpSync, wire.AppendString(nil, "/"))
+	e.wantData("/a", "x")
+	e.wantData("/b", "y")
 }

@@ -3,6 +3,9 @@ package server
 import (
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
 
 	"github.com/quorate/quorate/znode"
 )
@@ -28,6 +31,30 @@ func Export(cfg Config, out string) (Report, error) {
 		r.Files = append(r.Files, path)
 		return errors.Join(err, snap.Close())
 	})
+}
+
+// ExportInPlace turns the directories of cfg into those of a Java server: a snapshot
+// of the tree is written beside the log and the epochs, which have Java's format
+// already, and the tree at rest is removed. Of a member of an ensemble nothing is
+// lost that it has acknowledged, committed or not. A later start of this server takes
+// over from Java's files. The server that owns the directories must be stopped.
+func ExportInPlace(cfg Config) (Report, error) {
+	var files []string
+	var h *history
+	r, err := offline(cfg, func(s *Server, r *Report) error {
+		snap, err := s.store.Snapshot()
+		if err != nil {
+			return err
+		}
+		path, err := znode.ExportJavaSnapshot(snap, znode.ExportOptions{DataDir: s.cfg.DataDir})
+		h, files = s.history, append(files, path)
+		return errors.Join(err, snap.Close())
+	})
+	if err == nil {
+		err = h.release()
+	}
+	r.Files = files
+	return r, err
 }
 
 // Check opens the database under cfg's directories as a start would, reads
@@ -62,13 +89,17 @@ func (s *Server) verify(r *Report) error {
 	return nil
 }
 
-// offline recovers the database without serving it, brings the tree at rest
-// up to the end of the log, and hands it to f.
+// offline recovers the database without serving it, brings the tree at rest up to
+// what is known to be committed, and hands it to f. In the log of a server alone that
+// is everything; that of a member may end in what is not.
 func offline(cfg Config, f func(*Server, *Report) error) (Report, error) {
 	cfg.fillDefaults()
 	s := newServer(cfg)
 	r := Report{}
-	err := s.recover()
+	member, err := s.wasMember()
+	if err == nil {
+		err = s.openDatabase(!member)
+	}
 	if err == nil {
 		err = checkpointNow(s.tree)
 	}
@@ -77,4 +108,17 @@ func offline(cfg Config, f func(*Server, *Report) error) (Report, error) {
 		err = f(s, &r)
 	}
 	return r, errors.Join(err, s.closeStorage())
+}
+
+// wasMember reports whether the directories are those of a member of an ensemble: a
+// server alone has promised no epochs.
+func (s *Server) wasMember() (bool, error) {
+	if s.cfg.Ensemble != nil {
+		return true, nil
+	}
+	_, err := os.Lstat(filepath.Join(s.cfg.DataDir, versionDir, "acceptedEpoch"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	return err == nil, err
 }

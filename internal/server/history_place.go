@@ -114,3 +114,29 @@ func readWhole(fsys txnlog.FS, path string) (b []byte, err error) {
 	}
 	return b, nil
 }
+
+// release gives the directories up to a Java server's snapshot that has been written
+// there: the tree at rest is removed, and the next start imports. The history is
+// closed. A crash leaves one or the other.
+func (h *history) release() error {
+	fsys, dir := h.o.Log.FS, h.o.metaDir()
+	h.place.State = placeImporting
+	if err := h.place.write(fsys, dir); err != nil {
+		return err
+	}
+	siblings, err := h.o.Store.Siblings()
+	if err != nil {
+		return err
+	}
+	for _, n := range siblings {
+		if err := h.o.Store.Sibling(n).Remove(); err != nil {
+			return err
+		}
+	}
+	for _, name := range []string{noteName, placeName} {
+		if err := fsys.Remove(filepath.Join(dir, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("%w: %w", errPlace, err)
+		}
+	}
+	return fsys.SyncDir(dir)
+}
