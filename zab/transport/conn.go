@@ -7,7 +7,6 @@ import (
 	"net"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"go.uber.org/zap"
@@ -40,8 +39,8 @@ type conn struct {
 	since    time.Time
 
 	out      outbox
-	raw      syscall.RawConn // for writes that do not wait; may be nil
-	closing  atomic.Bool     // by this server: nothing more is told of it
+	direct   *direct     // for writes that do not wait; may be nil
+	closing  atomic.Bool // by this server: nothing more is told of it
 	failOnce sync.Once
 	cause    error // of the end, once the reader is done
 
@@ -53,7 +52,7 @@ type conn struct {
 }
 
 func newConn(t *Transport, nc net.Conn, sid int64, dialled bool) *conn {
-	c := &conn{t: t, nc: nc, sid: sid, dialled: dialled, since: time.Now(), in: newSlab(nc), raw: rawOf(nc)}
+	c := &conn{t: t, nc: nc, sid: sid, dialled: dialled, since: time.Now(), in: newSlab(nc), direct: newDirect(nc)}
 	c.out.init(!dialled)
 	c.heard.Store(c.since.UnixNano())
 	return c

@@ -8,7 +8,7 @@ const directBytesMax = 64 << 10
 // send has what was queued written: at once by the caller, if the writer has nothing to do and the socket has room,
 // which saves waking a goroutine for every packet of a quiet ensemble; else by the writer.
 func (c *conn) send() {
-	if c.raw == nil {
+	if c.direct == nil {
 		c.out.wake()
 		return
 	}
@@ -17,15 +17,25 @@ func (c *conn) send() {
 		c.out.wake()
 		return
 	}
-	n, err := writeSome(c.raw, buf)
+	n, err := c.direct.write(buf)
 	if err != nil {
 		c.fail(err)
 	}
 	c.out.repay(buf, n)
 }
 
-// rawOf returns the socket of a connection for writes that do not wait; nil if it has none.
-func rawOf(nc any) syscall.RawConn {
+// direct writes to a socket without waiting. It belongs to whoever has borrowed what waits. What a write needs is kept
+// here, because a function literal for each of them would be three allocations.
+type direct struct {
+	raw syscall.RawConn
+	try func(fd uintptr) bool
+	buf []byte
+	n   int
+	err error
+}
+
+// newDirect returns nil if nc is no socket.
+func newDirect(nc any) *direct {
 	sc, ok := nc.(syscall.Conn)
 	if !ok {
 		return nil
@@ -34,7 +44,23 @@ func rawOf(nc any) syscall.RawConn {
 	if err != nil {
 		return nil
 	}
-	return raw
+	d := &direct{raw: raw}
+	d.try = func(fd uintptr) bool {
+		d.n, d.err = writeSome(fd, d.buf)
+		return true // do not wait for room
+	}
+	return d
+}
+
+// write writes what the socket takes at once.
+func (d *direct) write(b []byte) (n int, err error) {
+	d.buf = b
+	err = d.raw.Write(d.try)
+	d.buf = nil
+	if err != nil {
+		return 0, err
+	}
+	return d.n, d.err
 }
 
 // borrow returns all that waits, for the caller to write and repay; nil if the writer has to do it.
@@ -60,9 +86,7 @@ func (q *outbox) repay(buf []byte, n int) {
 		return
 	}
 	q.bytes -= n
-	if q.bytes == 0 {
-		q.grace = 0
-	}
+	q.grace = max(0, q.grace-n)
 	if n < len(buf) {
 		q.buf = append(buf[n:], q.buf...)
 	} else {

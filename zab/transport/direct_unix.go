@@ -8,14 +8,8 @@ import (
 )
 
 // writeSome writes what the socket takes without waiting.
-func writeSome(raw syscall.RawConn, b []byte) (n int, err error) {
-	werr := raw.Write(func(fd uintptr) bool {
-		n, err = syscall.Write(int(fd), b)
-		return true
-	})
-	if werr != nil {
-		return 0, werr
-	}
+func writeSome(fd uintptr, b []byte) (n int, err error) {
+	n, err = syscall.Write(int(fd), b)
 	if errors.Is(err, syscall.EAGAIN) || errors.Is(err, syscall.EINTR) {
 		return 0, nil
 	}

@@ -90,6 +90,11 @@ func TestOutboxLimit(t *testing.T) {
 	if n := count(); n != 4 {
 		t.Errorf("%d packets fit when all has left", n)
 	}
+	q.parked = true
+	q.repay(q.borrow(), 3000)
+	if n := count(); n != 2 {
+		t.Errorf("%d packets fit when three thousand bytes have left", n)
+	}
 }
 
 // TestSteadySendAllocatesNothing, once the buffers have grown.
@@ -109,6 +114,32 @@ func TestSteadySendAllocatesNothing(t *testing.T) {
 	if allocs > 0 {
 		t.Errorf("%v allocations", allocs)
 	}
+}
+
+// TestSendAllocatesNothing on a connection whose other end reads.
+func TestSendAllocatesNothing(t *testing.T) {
+	d := newDuo(t, 2)
+	nc := dialRaw(t, d.tr[2].QuorumAddr())
+	nc.Write(appendPacket(nil, &zab.Message{Type: zab.FollowerInfo, From: 1}, true))
+	conn := d.rec[2].await(t, 1, ofType(zab.FollowerInfo)).Conn
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		buf := make([]byte, slabBytes)
+		for {
+			if _, err := nc.Read(buf); err != nil {
+				return
+			}
+		}
+	})
+	ms := benchPackets(200)
+	for i := range ms {
+		ms[i].Conn = conn
+	}
+	if allocs := testing.AllocsPerRun(5000, func() { d.tr[2].Send(ms) }); allocs > 0 {
+		t.Errorf("%v allocations", allocs)
+	}
+	nc.Close()
+	wg.Wait()
 }
 
 // TestOutboxGivesMemoryBack after a burst.
