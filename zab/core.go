@@ -26,7 +26,9 @@ type Core struct {
 	cfg Config
 	log history
 	out Ready
-	now int64 // ticks since New
+	// spare is a Ready that was given back, empty.
+	spare Ready
+	now   int64 // ticks since New
 
 	acceptedEpoch, currentEpoch int64
 	blank                       bool // may not vote: has never held data
@@ -209,8 +211,30 @@ func (c *Core) Ready() Ready {
 	assert(!c.inReady, "Advance comes before the next Ready")
 	c.inReady = true
 	r := c.out
-	c.out = Ready{}
+	c.out = c.spare
+	c.spare = Ready{}
 	return r
+}
+
+// Recycle gives back a Ready with which the runtime is done, so that the next ones need no new memory for its lists:
+// nothing keeps a reference to them, but to the bytes of their messages and entries. A runtime need not call it.
+func (c *Core) Recycle(r Ready) {
+	clear(r.Deliver)
+	clear(r.Send)
+	clear(r.SendAfterSync)
+	c.spare = Ready{
+		Deliver: keepSmall(r.Deliver), Send: keepSmall(r.Send), SendAfterSync: keepSmall(r.SendAfterSync),
+	}
+}
+
+// recycledMax is the longest list that is kept: a rare long one is let go.
+const recycledMax = 4096
+
+func keepSmall[T any](list []T) []T {
+	if cap(list) > recycledMax {
+		return nil
+	}
+	return list[:0]
 }
 
 // Advance tells that the last Ready is taken over: its writes are queued in order at the disk (not yet durable, see

@@ -59,9 +59,10 @@ type Member struct {
 	// asking are the clients that wait for the leader's word about their session.
 	asking map[int64][]asked
 
-	batch commits
-	slab  slab
-	log   proposals
+	delivered []zab.Delivery // of the last Take
+	batch     commits
+	slab      slab
+	log       proposals
 }
 
 // NewMember returns a server that looks for a leader and serves nobody yet. The
@@ -183,8 +184,14 @@ func (m *Member) submit(s *Submission, t Time) error {
 	}
 }
 
+// Recycle gives back what Take returned; see [zab.Core.Recycle].
+func (m *Member) Recycle(out zab.Ready) {
+	out.Deliver, m.delivered = m.delivered, nil
+	m.core.Recycle(out)
+}
+
 // Take returns what has to be done; see [zab.Ready]. What it delivers has been dealt
-// with here. ok is false when there is nothing.
+// with here already. ok is false when there is nothing.
 func (m *Member) Take(t Time) (out zab.Ready, ok bool, err error) {
 	m.rep.now = t.Mono
 	if err := m.retry(t); err != nil {
@@ -200,7 +207,7 @@ func (m *Member) Take(t Time) (out zab.Ready, ok bool, err error) {
 	if err := m.deliver(out.Deliver, t); err != nil {
 		return out, false, err
 	}
-	out.Deliver = nil
+	out.Deliver, m.delivered = nil, out.Deliver
 	m.reportSessions(out.Send)
 	return out, true, nil
 }

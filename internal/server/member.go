@@ -306,6 +306,7 @@ func (w *member) carryOut(t replica.Time) error {
 		for i := range out.Events {
 			w.event(&out.Events[i])
 		}
+		w.m.Recycle(out)
 	}
 }
 
@@ -384,8 +385,12 @@ type memberDisk struct {
 	fresh  *znode.Tree
 	failed error
 
-	leave []zab.Message // the goroutine's own
+	leave []zab.Message   // the goroutine's own
+	free  [][]zab.Delayed // lists of orders that are carried out
 }
+
+// diskListsKept is how many lists are kept for later orders.
+const diskListsKept = 64
 
 // diskOrder is writes of the core and messages that may leave when these, and all
 // before them, are durable; or something else to do in their order, which is told the
@@ -403,6 +408,13 @@ func (d *memberDisk) init(w *member) {
 
 func (d *memberDisk) push(o diskOrder) {
 	d.mu.Lock()
+	if len(o.after) > 0 { // the list is the core's
+		var own []zab.Delayed
+		if n := len(d.free); n > 0 {
+			own, d.free = d.free[n-1], d.free[:n-1]
+		}
+		o.after = append(own, o.after...)
+	}
 	d.queue = append(d.queue, o)
 	ended := d.ended
 	d.mu.Unlock()
@@ -495,6 +507,12 @@ func (d *memberDisk) perform(orders []diskOrder, failed *error) (n int) {
 	}
 	if tree != nil {
 		d.fresh = tree
+	}
+	for i := range orders[:n] {
+		if after := orders[i].after; cap(after) > 0 && len(d.free) < diskListsKept {
+			clear(after)
+			d.free = append(d.free, after[:0])
+		}
 	}
 	d.mu.Unlock()
 	d.w.l.signal()
