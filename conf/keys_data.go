@@ -12,13 +12,13 @@ var dataKeys = []Key{
 		field:   func(c *Config) any { return &c.DataLogDir },
 	},
 	{
-		Name: "datadir.autocreate", Source: Property, Use: Kept, Default: "true",
+		Name: "datadir.autocreate", Source: Property, Default: "true",
 		Meaning: "Create missing data directories.",
 		field:   func(c *Config) any { return &c.DataDirAutocreate },
 	},
 	{
-		Name: "db.autocreate", Source: Property, Use: Kept, Default: "true",
-		Meaning: "A server with an empty database may start and vote; when false only if the file initialize lies in dataDir.",
+		Name: "db.autocreate", Source: Property, Default: "true",
+		Meaning: "A server with an empty database may start and vote; when false only if the file initialize lies in dataDir, which the start removes. Else a member does not vote until it has been synchronized, and a server that is alone does not start.",
 		field:   func(c *Config) any { return &c.DBAutocreate },
 	},
 	{
@@ -32,8 +32,8 @@ var dataKeys = []Key{
 		field:   func(c *Config) any { return &c.SnapCount },
 	},
 	{
-		Name: "snapSizeLimitInKb", Source: Property, Use: Kept, Default: "4194304", Unit: "KiB",
-		Meaning: "The same by size of the log; 0 or less means no limit.",
+		Name: "snapSizeLimitInKb", Source: Property, Default: "4194304", Unit: "KiB",
+		Meaning: "The same by size of the log; 0 or less means no limit. quorate.checkpoint.logBytes is smaller by default, and the smaller one counts.",
 		field:   func(c *Config) any { return &c.SnapSizeLimitBytes },
 	},
 	{

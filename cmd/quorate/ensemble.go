@@ -1,6 +1,11 @@
 package main
 
 import (
+	"context"
+	"time"
+
+	"go.uber.org/zap"
+
 	"github.com/quorate/quorate/conf"
 	"github.com/quorate/quorate/internal/server"
 )
@@ -19,7 +24,6 @@ func ensembleConfig(c *conf.Config) *server.EnsembleConfig {
 		LeaderConnectDelay:   c.Quorum.LeaderConnectDelay,
 		CnxTimeout:           c.Quorum.CnxTimeout,
 		NotifyMin:            c.Quorum.MinNotificationInterval, NotifyMax: c.Quorum.MaxNotificationInterval,
-		BindTries:            c.Quorum.ElectionPortBindRetry,
 		ListenOnAllIPs:       c.Quorum.ListenOnAllIPs,
 		LeaderRefusesClients: !c.Quorum.LeaderServes,
 		LocalSessions:        c.LocalSessionsEnabled, LocalSessionsUpgrading: c.LocalSessionsUpgradingEnabled,
@@ -31,5 +35,26 @@ func ensembleConfig(c *conf.Config) *server.EnsembleConfig {
 		SnapshotSizeFactor: c.Quorum.SnapshotSizeFactor,
 		ObserverNoSync:     !c.Quorum.ObserverSyncEnabled,
 		NoJavaPeers:        !c.Quorum.JavaPeers,
+	}
+}
+
+// bindRetry lies between two attempts to bind the ports for members, as in
+// ZooKeeper.
+const bindRetry = time.Second
+
+// openServer opens a server. As long as a port for members is taken it tries
+// again, electionPortBindRetry times in all (0 = for ever).
+func openServer(ctx context.Context, cfg *conf.Config, log *zap.Logger) (*server.Server, error) {
+	for n := 1; ; n++ {
+		s, err := server.Open(serverConfig(cfg, log))
+		if err == nil || n == cfg.Quorum.ElectionPortBindRetry || !server.PortTaken(err) {
+			return s, err
+		}
+		log.Warn("a port for members is taken", zap.Error(err), zap.Duration("next try in", bindRetry))
+		select {
+		case <-ctx.Done():
+			return nil, err
+		case <-time.After(bindRetry):
+		}
 	}
 }

@@ -64,7 +64,7 @@ func runServer(ctx context.Context, stdout, stderr io.Writer, path string, sets 
 		log.Warn("configuration", zap.String("what", w.String()))
 	}
 	tuneRuntime()
-	s, err := server.Open(serverConfig(cfg, log))
+	s, err := openServer(ctx, cfg, log)
 	if err != nil {
 		return err
 	}
@@ -143,10 +143,11 @@ func serverConfig(c *conf.Config, log *zap.Logger) server.Config {
 		},
 		WatchesOptimized: c.WatchManagerName == "org.apache.zookeeper.server.watch.WatchManagerOptimized",
 		TreeBytes:        c.Tree.BudgetBytes,
-		SnapCount:        c.SnapCount, CheckpointLogBytes: c.Checkpoint.LogBytes, LogRetainBytes: c.Log.RetainBytes,
+		SnapCount:        c.SnapCount, CheckpointLogBytes: checkpointBytes(c), LogRetainBytes: c.Log.RetainBytes,
 		PreallocBytes: c.PreAllocBytes, LogRollBytes: max(c.TxnLogSizeLimitBytes, 0), NoSync: !c.ForceSync, SyncWarn: c.FsyncWarningThreshold,
 		TrustEmptySnapshot: c.SnapshotTrustEmpty,
-		ReapInterval:       c.Container.CheckInterval, ReapPerMinute: c.Container.MaxPerMinute,
+		NoDirAutocreate:    !c.DataDirAutocreate, NoDBAutocreate: !c.DBAutocreate,
+		ReapInterval: c.Container.CheckInterval, ReapPerMinute: c.Container.MaxPerMinute,
 		NeverUsed: c.Container.MaxNeverUsedInterval,
 		Ensemble:  ensembleConfig(c),
 		Admin:     adminConfig(c), Prometheus: prometheusConfig(c),
@@ -188,4 +189,13 @@ func announcedVersion() string {
 		built = "unknown"
 	}
 	return zooKeeperVersion + "-quorate-" + b.commit + ", built on " + built
+}
+
+// checkpointBytes is after how many bytes of log a checkpoint is due: ZooKeeper's
+// key says the same as ours.
+func checkpointBytes(c *conf.Config) int64 {
+	if limit := c.SnapSizeLimitBytes; limit > 0 {
+		return min(limit, c.Checkpoint.LogBytes)
+	}
+	return c.Checkpoint.LogBytes
 }

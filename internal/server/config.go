@@ -74,6 +74,13 @@ type Config struct {
 	SyncWarn time.Duration
 	// NoSync acknowledges writes that are not on disk (forceSync=no).
 	NoSync bool
+	// NoDirAutocreate refuses to make missing data directories
+	// (datadir.autocreate=false).
+	NoDirAutocreate bool
+	// NoDBAutocreate refuses an empty database unless the file initialize lies in
+	// DataDir (db.autocreate=false): alone, the server does not start; in an
+	// ensemble it does not vote before it has been synchronized.
+	NoDBAutocreate bool
 	// TrustEmptySnapshot accepts a log without a snapshot at the import of a
 	// Java data directory.
 	TrustEmptySnapshot bool

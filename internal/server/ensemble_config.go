@@ -31,9 +31,6 @@ type EnsembleConfig struct {
 	// NotifyMin and NotifyMax are the first and the longest wait before votes
 	// are sent again; 0 = 200 ms and 60 s.
 	NotifyMin, NotifyMax time.Duration
-	// BindTries is how often binding the election port is tried
-	// (electionPortBindRetry); 0 = for ever.
-	BindTries int
 	// ListenOnAllIPs listens for members on every address of the machine, on
 	// the ports of the own line (quorumListenOnAllIPs).
 	ListenOnAllIPs bool
@@ -105,7 +102,6 @@ func (e *EnsembleConfig) validate() error {
 		{"cnxTimeout", int64(e.CnxTimeout)},
 		{"fastleader.minNotificationInterval", int64(e.NotifyMin)},
 		{"fastleader.maxNotificationInterval", int64(e.NotifyMax)},
-		{"electionPortBindRetry", int64(e.BindTries)},
 		{"quorate.ensemble.holdClientsMs", int64(e.HoldClients)},
 		{"commitLogCount", int64(e.CommitLogCount)},
 		{"leader.maxConcurrentSnapSyncs", int64(e.SnapSyncsMax)},

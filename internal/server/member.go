@@ -74,6 +74,9 @@ func newMember(s *Server, store memberStore) (*member, error) {
 	if err != nil {
 		return nil, err
 	}
+	if boot.Blank, err = s.cfg.blank(lastOf(&boot)); err != nil {
+		return nil, err
+	}
 	ensemble, err := zabEnsemble(&e.List)
 	if err != nil {
 		return nil, err
@@ -98,7 +101,7 @@ func newMember(s *Server, store memberStore) (*member, error) {
 	}
 	w.net, err = transport.Listen(w.transportOptions(ensemble.Text))
 	if err != nil {
-		return nil, fmt.Errorf("addresses of server.%d: %w", e.MyID, err)
+		return nil, &exitError{exitQuorumPort, fmt.Errorf("addresses of server.%d: %w", e.MyID, err)}
 	}
 	return w, nil
 }

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"errors"
 	"time"
 
 	"github.com/quorate/quorate/zab/txnlog"
@@ -42,9 +43,15 @@ func (s *Server) openDatabase(alone bool) error {
 	if err := s.makeRules(); err != nil {
 		return err
 	}
+	if err := s.cfg.prepareDirs(alone); err != nil {
+		return err
+	}
 	h, err := openHistory(s.historyOptions(alone))
 	if err != nil {
 		return err
+	}
+	if err := s.cfg.useUpInitialize(); err != nil {
+		return errors.Join(err, h.close())
 	}
 	s.history, s.recovered = h, h.recovered
 	s.store, s.tree, s.txns = h.current.store, h.current.tree, h.log

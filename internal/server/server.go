@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"os"
 	"sync"
 	"time"
 
@@ -292,14 +291,4 @@ func (s *Server) wait() {
 	s.over = true
 	s.wgMu.Unlock()
 	s.wg.Wait()
-}
-
-// ensureDirs creates the data directories.
-func ensureDirs(dirs ...string) error {
-	for _, d := range dirs {
-		if err := os.MkdirAll(d, 0o755); err != nil {
-			return fmt.Errorf("data directory: %w", err)
-		}
-	}
-	return nil
 }
