@@ -320,6 +320,21 @@ func appendMulti(out []byte, subs []znode.Result) []byte {
 	return wire.MultiEnd.Append(out)
 }
 
+// appendDone gives the answer to a write that had to wait for a sync before it. Other
+// answers have been given since the write was applied, so its header tells of what is
+// applied now: a client must not take the zxid of its last answer for all it has seen.
+func (c *Client) appendDone(e *entry) {
+	const zxidAt = wire.FrameHeaderBytes + 4 // behind the xid
+	start := len(c.out)
+	c.out = append(c.out, e.done...)
+	if len(e.done) >= wire.FrameHeaderBytes+wire.ReplyHeaderBytes {
+		wire.PutLong(c.out, start+zxidAt, c.r.Tree().LastZxid())
+	}
+	if e.last {
+		c.setState(StateClosed)
+	}
+}
+
 // drain serves what waited behind a write that is answered now, up to the
 // next write. The tree is locked.
 func (c *Client) drain() demand {
@@ -332,10 +347,7 @@ func (c *Client) drain() demand {
 			return demand{}
 		case entryNone:
 		case entryDone:
-			c.out = append(c.out, e.done...)
-			if e.last {
-				c.setState(StateClosed)
-			}
+			c.appendDone(e)
 		case entryRead:
 			if need := c.serve(e.xid, e.op, e.ids, c.queue.body(e)); need.kind != needNothing {
 				return need

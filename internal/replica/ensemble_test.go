@@ -628,3 +628,93 @@ func TestReadOnly(t *testing.T) {
 		t.Fatal("a read-only client outlived the read-only server")
 	}
 }
+
+// A write that its client does not wait for any more is not sent to the next leader:
+// the session may have gone on elsewhere, and must not be overtaken by its own past.
+func TestWriteOfAClosedClientIsNotSentAgain(t *testing.T) {
+	e := newEnsemble(t, 3, 0, nil)
+	lead := e.leader()
+	at := e.other(lead)
+	g := e.guest(at)
+	g.call(1, wire.OpCreate, create("/x", "", 0))
+	e.drop = func(_ int64, m zab.Message) bool { return m.Type == zab.Proposal }
+	g.feed(request(2, wire.OpSetData, setData("/x", "sent")))
+	e.settle()
+	e.kill(lead)
+	e.settle()
+	late := request(3, wire.OpSetData, setData("/x", "waiting"))
+	g.feed(late)
+	g.c.TakeOut(nil)
+	e.must(e.members[at].m.Submit(&replica.Submission{Kind: replica.SubmitDetach, Client: g.c}, e.time))
+	e.drop = nil
+	e.leader()
+	h := e.guest(at)
+	if a := h.call(1, wire.OpGetData, unwatched("/x")); a.data() != "" {
+		t.Fatalf("%q was written for a client that is gone", a.data())
+	}
+}
+
+// Answers that wait for a sync before them do not tell of a zxid before one that the
+// client has been told of.
+func TestZxidsOfAnswersNeverGoBack(t *testing.T) {
+	e := newEnsemble(t, 3, 0, nil)
+	lead := e.leader()
+	at := e.other(lead)
+	g, w := e.guest(at), e.guest(lead)
+	g.call(1, wire.OpCreate, create("/x", "", 0))
+	held := true
+	var late []zab.Message
+	e.drop = func(to int64, m zab.Message) bool {
+		if held && to == at && m.Type == zab.Sync {
+			late = append(late, m)
+			return true
+		}
+		return false
+	}
+	g.feed(request(2, wire.OpSync, syncBody("/x")))
+	g.feed(request(3, wire.OpSetData, setData("/x", "mine")))
+	e.settle()
+	w.call(1, wire.OpCreate, create("/y", "", 0))
+	held = false
+	e.members[at].inbox = append(e.members[at].inbox, late...)
+	got := g.wait(2)
+	if got[0].Xid != 2 || got[1].Xid != 3 || got[1].Err != wire.OK || got[1].Zxid < got[0].Zxid {
+		t.Fatalf("answers %+v", got)
+	}
+}
+
+// A session that has gone on at another server leaves no write behind that could be
+// sent to the next leader, even if its old connection looks alive.
+func TestSessionLeavesNoWriteBehind(t *testing.T) {
+	e := newEnsemble(t, 5, 0, nil)
+	lead := e.leader()
+	a := e.other(lead)
+	b := e.other(lead, a)
+	g := e.guest(a)
+	g.call(1, wire.OpCreate, create("/x", "", 0))
+	e.drop = func(to int64, m zab.Message) bool { return to == lead && m.Type == zab.Request && m.From == a }
+	g.feed(request(2, wire.OpSetData, setData("/x", "old")))
+	e.settle()
+	h := e.dial(b)
+	h.id, h.passwd = g.id, g.passwd
+	if r := h.join(); r.SessionID != g.id {
+		t.Fatalf("the session did not move: %+v", r)
+	}
+	if x := h.call(9, wire.OpSetData, setData("/x", "new")); x.Err != wire.OK {
+		t.Fatal(x.Err)
+	}
+	e.drop = nil
+	e.kill(lead)
+	e.leader()
+	for range 20 {
+		e.tick()
+		e.settle()
+	}
+	w := e.guest(b)
+	if x := w.call(1, wire.OpGetData, unwatched("/x")); x.data() != "new" {
+		t.Fatalf("the session's past came after its present: %q", x.data())
+	}
+	if g.c.State() != replica.StateClosed {
+		t.Fatal("the connection whose write was dropped is open")
+	}
+}

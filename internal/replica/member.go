@@ -217,6 +217,10 @@ func (m *Member) retry(t Time) error {
 	for len(m.unsent) > 0 && m.ready() {
 		w := m.unsent[0]
 		m.unsent = m.unsent[1:]
+		if w.client != nil && w.client.State() == StateClosed {
+			m.rep.forget(w)
+			continue
+		}
 		if err := m.send(w, t); err != nil {
 			return err
 		}
@@ -229,9 +233,14 @@ func (m *Member) retry(t Time) error {
 	return nil
 }
 
+// retryOne deals with one. What a client asked for that has gone meanwhile is dropped:
+// its session may have gone on elsewhere, and must not be overtaken by its own past.
 func (m *Member) retryOne(w waitingStep, t Time) error {
 	if w.remote != nil {
 		return m.serveRequest(w.remote, t)
+	}
+	if w.sub.Client.State() == StateClosed {
+		return nil
 	}
 	return m.submit(&w.sub, t)
 }

@@ -74,7 +74,7 @@ func (m *Member) packet(p *zab.Message, t Time) error {
 	case m.leading && p.Type == zab.Ping:
 		m.touchAll(p.Data, t)
 	case p.Type == zab.Revalidate:
-		return m.revalidated(p.Data, t)
+		m.revalidated(p.Data, t)
 	case p.Type == zab.Sync:
 		return m.synced()
 	}

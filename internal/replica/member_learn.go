@@ -147,11 +147,11 @@ func (m *Member) claimSessions() {
 }
 
 // revalidated takes the leader's word about a session (Learner.revalidate).
-func (m *Member) revalidated(data []byte, t Time) error {
+func (m *Member) revalidated(data []byte, t Time) {
 	rd := wire.NewReader(data)
 	id, valid := rd.Long(), rd.Bool()
 	if rd.Err() != nil {
-		return nil
+		return
 	}
 	r := m.rep
 	s := r.sessions[id]
@@ -164,7 +164,7 @@ func (m *Member) revalidated(data []byte, t Time) error {
 		for _, a := range list {
 			r.denySession(a.client)
 		}
-		return nil
+		return
 	}
 	for _, a := range list {
 		if a.client.State() != StateConnecting {
@@ -175,7 +175,6 @@ func (m *Member) revalidated(data []byte, t Time) error {
 		}
 		r.giveSession(a.client, s, a.timeout, t)
 	}
-	return nil
 }
 
 // reportSessions fills the answers to the leader's pings with the sessions that were

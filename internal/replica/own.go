@@ -36,20 +36,36 @@ func (q *ownQueue) push(w *ownWrite) { q.list = append(q.list, w) }
 // take removes and returns the write that became the transaction of h, nil if it is
 // another server's or the leader's own. Writes of one session become transactions
 // in their order, so those before it will not become any: they are returned as
-// lost.
+// lost. If the transaction is the session's and none of these, then the session has
+// gone on at another server, and all of them are lost: sent to the next leader they
+// would come after what the session has done since.
 func (q *ownQueue) take(h *znode.TxnHeader) (w *ownWrite, lost []*ownWrite) {
 	i := slices.IndexFunc(q.list, func(w *ownWrite) bool {
 		return w.xid == h.Cxid && w.epoch != 0 &&
 			(h.Type == wire.OpError || (w.op == wire.OpCloseSession) == (h.Type == wire.OpCloseSession))
 	})
 	if i < 0 {
-		return nil, nil
+		if h.Type != wire.OpCreateSession && h.Type != wire.OpCloseSession {
+			lost, q.list = q.list, nil
+		}
+		return nil, lost
 	}
 	w, lost = q.list[i], q.list[:i]
 	if q.list = q.list[i+1:]; len(q.list) == 0 {
 		q.list = nil
 	}
 	return w, lost
+}
+
+// forget drops a write that nobody waits for and that has not been sent.
+func (r *Replica) forget(w *ownWrite) {
+	if r.offers[w.session] == w {
+		delete(r.offers, w.session)
+		return
+	}
+	if s := r.sessionOf(w.session); s != nil {
+		s.own.list = slices.DeleteFunc(s.own.list, func(x *ownWrite) bool { return x == w })
+	}
 }
 
 // ownerOf returns who waits for a transaction that is being applied.
