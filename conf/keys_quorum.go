@@ -73,7 +73,7 @@ var quorumOwnKeys = with([]Key{
 	},
 	{
 		Name: "syncEnabled", Default: "true", field: quorumField(func(q *Quorum) any { return &q.ObserverSyncEnabled }),
-		Meaning: "Observers keep a log on disk; observer.syncEnabled beats it.",
+		Meaning: "An observer waits for its disk; observer.syncEnabled beats it. It keeps a log in any case.",
 	},
 	{
 		Name: "multiAddress.enabled", Default: "false", field: quorumField(func(q *Quorum) any { return &q.MultiAddressEnabled }),
@@ -168,7 +168,7 @@ var quorumPropertyKeys = with([]Key{
 	},
 	{
 		Name: "snapshotSizeFactor", Default: "0.33", field: quorumField(func(q *Quorum) any { return &q.SnapshotSizeFactor }),
-		Meaning: "Share of the tree's size up to which a lagging member gets transactions from the log on disk; negative never.",
+		Meaning: "Negative: a lagging member gets no transactions from the log on disk. Otherwise it gets up to 100,000 of them, and a snapshot instead of more, whatever the number.",
 	},
 	{
 		Name: "commitLogCount", Default: "500", Unit: "transactions", Min: 1, Max: maxInt32, field: func(c *Config) any { return &c.CommitLogCount },

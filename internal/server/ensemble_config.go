@@ -60,10 +60,11 @@ type EnsembleConfig struct {
 	// snapshot and by transactions at one time (leader.maxConcurrentSnapSyncs,
 	// leader.maxConcurrentDiffSyncs); 0 = 10 and 100.
 	SnapSyncsMax, DiffSyncsMax int
-	// SnapshotSizeFactor is up to which share of the tree's size a member is
-	// synchronized from the log on disk; 0 = 0.33, negative never.
+	// SnapshotSizeFactor says, if it is negative, that no member is synchronized
+	// from the log on disk; 0 = 0.33. How large it is does not matter: up to
+	// 100,000 transactions are sent from there, and a snapshot instead of more.
 	SnapshotSizeFactor float64
-	// ObserverNoSync lets an observer keep no log on disk (syncEnabled=false).
+	// ObserverNoSync has an observer not wait for its disk (syncEnabled=false).
 	ObserverNoSync bool
 	// NoJavaPeers promises that no member is a Java server, so that nothing
 	// needs to be done for their sake: a member whose log ends in transactions
@@ -128,6 +129,25 @@ func (e *EnsembleConfig) fillDefaults() {
 	}
 }
 
+// connectTriesMax is how often a learner tries to reach its leader at most, as in
+// ZooKeeper.
+const connectTriesMax = 5
+
+// connectTries is how many tries fit into ConnectToLeaderLimit.
+func (e *EnsembleConfig) connectTries(tick time.Duration) int {
+	fit := int(time.Duration(e.ConnectToLeaderLimit) * tick / max(e.LeaderConnectDelay, time.Millisecond))
+	return min(max(fit, 1), connectTriesMax)
+}
+
+// diffTxnsMax is how many transactions a lagging member is sent from the log on disk;
+// beyond that a snapshot is cheaper. 0 is the core's default, negative is none.
+func (e *EnsembleConfig) diffTxnsMax() int {
+	if e.SnapshotSizeFactor < 0 {
+		return -1
+	}
+	return 0
+}
+
 // listenAddrs are the host:port pairs to listen on for members: the own ones,
 // or the own ports on every address.
 func (e *EnsembleConfig) listenAddrs() (election, quorum []string) {
@@ -167,4 +187,11 @@ func zabEnsemble(l *members.List) (zab.Ensemble, error) {
 		e.Observers = append(e.Observers, m.ID)
 	}
 	return e, nil
+}
+
+// observesUnsynced reports whether this server is an observer that need not sync its
+// log: nobody counts on what an observer has.
+func (c *Config) observesUnsynced() bool {
+	e := c.Ensemble
+	return e != nil && e.ObserverNoSync && e.self().Role == members.Observer
 }

@@ -89,11 +89,13 @@ func newMember(s *Server, store memberStore) (*member, error) {
 		FinalizeWaitTicks: ticks(200 * time.Millisecond),
 		NotifyMinTicks:    ticks(e.NotifyMin), NotifyMaxTicks: ticks(e.NotifyMax),
 		ConnectRetryTicks: ticks(e.LeaderConnectDelay),
+		ConnectTriesMax:   e.connectTries(s.cfg.TickTime),
 		InitLimitTicks:    ticks(time.Duration(e.InitLimit) * s.cfg.TickTime),
 		SyncLimitTicks:    ticks(time.Duration(e.SyncLimit) * s.cfg.TickTime),
 		PingTicks:         max(1, ticks(s.cfg.TickTime/2)),
 		HandOverTicks:     ticks(2 * time.Second),
 		WindowTxns:        e.CommitLogCount,
+		DiffTxnsMax:       e.diffTxnsMax(),
 		DefaultLearner:    zab.LearnerOptions{SnapForTrunc: !e.NoJavaPeers},
 	}, s.rep, w.replicaMember(&ensemble), s.now())
 	if err != nil {
@@ -133,7 +135,7 @@ func (w *member) transportOptions(text []byte) transport.Options {
 			return p, false
 		},
 		ConfigText: func() []byte { return text },
-		Handler:    w, Storage: w.store,
+		Handler:    w, Storage: newGates(w.store, e.SnapSyncsMax, e.DiffSyncsMax),
 		TickTime: c.TickTime, SyncLimit: e.SyncLimit, CnxTimeout: e.CnxTimeout,
 		PacketBytesMax: 2 * c.RequestBytesMax, Log: w.s.log,
 	}

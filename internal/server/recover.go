@@ -65,7 +65,7 @@ func (s *Server) historyOptions(alone bool) historyOptions {
 		DataDir: c.DataDir, LogDir: c.LogDir, Alone: alone,
 		Store: znode.StoreOptions{},
 		Log: txnlog.Options{
-			PreallocBytes: c.PreallocBytes, NoSync: c.NoSync, RollBytes: c.LogRollBytes,
+			PreallocBytes: c.PreallocBytes, NoSync: c.NoSync || c.observesUnsynced(), RollBytes: c.LogRollBytes,
 		},
 		Rules: s.rules, TreeBytes: c.TreeBytes, TrustEmpty: c.TrustEmptySnapshot,
 		Logger: s.log,
