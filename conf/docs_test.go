@@ -45,9 +45,11 @@ const configurationIntro = `# Configuration
 The later one wins:
 
 1. the default,
-2. the file,
-3. an environment variable,
-4. ` + "`--set key=value`" + ` on the command line. ` + "`--set zookeeper.snapCount=1000`" + ` works like Java's ` + "`-Dzookeeper.snapCount=1000`" + `.
+2. a Java option ` + "`-Dproperty=value`" + ` in the environment variables ` + "`SERVER_JVMFLAGS` and `JVMFLAGS`" + `, of which the second wins, as
+   ZooKeeper's scripts pass them: of keys that are a *property* or of *jvm* kind,
+3. the file,
+4. an environment variable of our own,
+5. ` + "`--set key=value`" + ` on the command line. ` + "`--set zookeeper.snapCount=1000`" + ` works like Java's ` + "`-Dzookeeper.snapCount=1000`" + `.
 
 The variable of a key is ` + "`QUORATE_`" + ` and the key in upper case with everything but letters and digits as an underscore; the
 prefixes ` + "`zookeeper.`" + ` and ` + "`quorate.`" + ` are left out. An empty variable counts as unset.

@@ -94,7 +94,7 @@ func (l *loader) load(path string, env, sets []string) (*Config, []Warning, erro
 // noKeyDelimiter keeps viper from reading structure into the dots of keys.
 const noKeyDelimiter = "\x00"
 
-// layer fills viper with the four layers and settings with the winners.
+// layer fills viper with the layers and settings with the winners.
 func (l *loader) layer(path string, env, sets []string) {
 	registry := viper.NewCodecRegistry()
 	codec := &propertiesCodec{table: l.table}
@@ -102,6 +102,7 @@ func (l *loader) layer(path string, env, sets []string) {
 	l.viper = viper.NewWithOptions(viper.KeyDelimiter(noKeyDelimiter), viper.WithCodecRegistry(registry))
 	l.viper.SetConfigType("properties")
 	l.layerDefaults(path == "")
+	l.layerJVM(env)
 	if path != "" {
 		l.layerFile(path, codec)
 	}

@@ -266,3 +266,37 @@ func TestAServerMustBeInItsOwnList(t *testing.T) {
 		t.Errorf("%v, want %q", err, want)
 	}
 }
+
+func TestJVMFlags(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "zoo.cfg")
+	if err := os.WriteFile(file, []byte("dataDir=/tmp/x\nclientPort=2181\nsnapCount=700\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	env := []string{
+		"JVMFLAGS=-Xmx1g -Djute.maxbuffer=0x200000 -Dzookeeper.forceSync=no -Dzookeeper.clientPort=1 -D -D=x",
+		"SERVER_JVMFLAGS=-Dzookeeper.snapCount=500  -Dzookeeper.maxCnxns=9 -Dzookeeper.forceSync=yes -Dmaxcnxns=5 " +
+			"-Dfsync.warningthresholdms=7 -Dzookeeper.jute.maxbuffer=5 -Dzookeeper.root.logger=INFO -Dzookeeper.tickTime=5",
+		"MY_JVMFLAGS=-Dzookeeper.maxCnxns=11",
+	}
+	c, ws, err := Load(file, env, []string{"preAllocSize=4"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.SnapCount != 700 || c.MaxCnxns != 9 || c.ForceSync || c.MaxBufferBytes != 0x200000 || c.FsyncWarningThreshold != 7*time.Millisecond {
+		t.Errorf("snapCount %d, maxCnxns %d, forceSync %v, jute.maxbuffer %d, fsync.warningthresholdms %v",
+			c.SnapCount, c.MaxCnxns, c.ForceSync, c.MaxBufferBytes, c.FsyncWarningThreshold)
+	}
+	if c.ClientPort != 2181 || c.TickTime != 3*time.Second {
+		t.Errorf("own keys are no properties: clientPort %d, tickTime %v", c.ClientPort, c.TickTime)
+	}
+	if c.Properties["zookeeper.root.logger"] != "INFO" || c.Properties["zookeeper.maxCnxns"] != "9" || c.Properties["zookeeper.snapCount"] != "700" {
+		t.Errorf("properties %v", c.Properties)
+	}
+	if len(ws) != 0 {
+		t.Errorf("warnings:\n%s", warningText(ws))
+	}
+	_, _, err = Load(file, []string{"JVMFLAGS=-Dzookeeper.maxCnxns=many"}, nil)
+	if want := "-Dzookeeper.maxCnxns in JVMFLAGS: maxCnxns: "; err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("%v, want %q", err, want)
+	}
+}

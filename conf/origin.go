@@ -17,8 +17,9 @@ type Origin struct {
 	// file as a whole.
 	File string
 	Line int
-	// Env is the name of an environment variable.
-	Env string
+	// Env is the name of an environment variable, JVM of a property in it that is
+	// set as Java's -D option.
+	Env, JVM string
 	// Set is the key of a "key=value" pair of the command line. The value is
 	// left out: it may be a secret.
 	Set string
@@ -30,6 +31,8 @@ func (o Origin) String() string {
 	switch {
 	case o.Set != "":
 		return "--set " + o.Set
+	case o.JVM != "":
+		return "-D" + o.JVM + " in " + o.Env
 	case o.Env != "":
 		return "environment variable " + o.Env
 	case o.File != "" && o.Line > 0:
