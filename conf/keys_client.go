@@ -1,5 +1,7 @@
 package conf
 
+import "strings"
+
 var clientKeys = []Key{
 	{
 		Name: "clientPort", Max: 65535,
@@ -191,7 +193,12 @@ var throttleKeys = with([]Key{
 		Name: "connection_throttle_local_session_weight", Default: "1", Unit: "tokens", Min: 1, Max: maxInt32, field: connectionField(func(b *ConnectionThrottle) any { return &b.LocalWeight }),
 		Meaning: "Tokens of a local session.",
 	},
-}, func(k *Key) { k.Source, k.Use = Property, Kept })
+}, func(k *Key) {
+	k.Source = Property
+	if !strings.HasPrefix(k.Name, "connection_throttle_") {
+		k.Use = Kept
+	}
+})
 
 func throttleField(f func(*Throttle) any) func(*Config) any {
 	return func(c *Config) any { return f(&c.Throttle) }

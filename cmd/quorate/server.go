@@ -131,6 +131,7 @@ func serverConfig(c *conf.Config, log *zap.Logger) server.Config {
 		TickTime:          c.TickTime,
 		SessionTimeoutMin: c.MinSessionTimeout, SessionTimeoutMax: c.MaxSessionTimeout,
 		ConnsPerIP: c.MaxClientCnxns, ConnsMax: c.MaxCnxns,
+		ConnThrottle:     connThrottle(c),
 		HandshakeTimeout: c.SessionlessCnxnTimeout, TCPKeepAlive: c.ClientTCPKeepAlive,
 		RequestBytesMax: c.MaxBufferBytes, OversizedBytesMax: int(c.OversizedRequestBytesMax),
 		Words:         allowedWords(c),
@@ -198,4 +199,26 @@ func checkpointBytes(c *conf.Config) int64 {
 		return min(limit, c.Checkpoint.LogBytes)
 	}
 	return c.Checkpoint.LogBytes
+}
+
+// connThrottle translates the token bucket for new connections; nil when it is
+// off. Without weights each session costs one token.
+func connThrottle(c *conf.Config) *server.ConnThrottle {
+	if c.ConnectionThrottle.Tokens == 0 {
+		return nil
+	}
+	t := &server.ConnThrottle{
+		Tokens:   c.ConnectionThrottle.Tokens,
+		FillTime: c.ConnectionThrottle.FillTime, FillCount: c.ConnectionThrottle.FillCount,
+		FreezeTime:    c.ConnectionThrottle.FreezeTime,
+		DropIncrease:  c.ConnectionThrottle.DropIncrease,
+		DropDecrease:  c.ConnectionThrottle.DropDecrease,
+		DecreaseRatio: c.ConnectionThrottle.DecreaseRatio,
+	}
+	if c.ConnectionThrottle.WeightEnabled {
+		t.GlobalWeight = c.ConnectionThrottle.GlobalWeight
+		t.RenewWeight = c.ConnectionThrottle.RenewWeight
+		t.LocalWeight = c.ConnectionThrottle.LocalWeight
+	}
+	return t
 }

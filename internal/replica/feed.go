@@ -53,6 +53,9 @@ type Submission struct {
 // errConnectShort explains why a first packet is no connect request.
 var errConnectShort = errors.New("it must have a session id, a password and a timeout")
 
+// errTooMany ends a connection that asks for a session while too many do.
+var errTooMany = fmt.Errorf("%w: too many ask for a session at once", ErrProtocol)
+
 // connectBytesMin is a ConnectRequest with an empty password.
 const connectBytesMin = 28
 
@@ -280,6 +283,9 @@ func (f *feed) connect(frame []byte) error {
 	f.c.r.Stats.Connects.Add(1)
 	if req.SessionID != 0 {
 		f.c.r.Stats.Reconnects.Add(1)
+	}
+	if admit := f.c.r.opt.Admit; admit != nil && !admit(req.SessionID != 0, f.now) {
+		return errTooMany
 	}
 	f.c.setState(StateConnecting)
 	f.count++

@@ -64,6 +64,10 @@ type Options struct {
 	// LocalUpgrade makes them global when they create an ephemeral. Only for a
 	// Member.
 	LocalSessions, LocalUpgrade bool
+	// Admit decides whether a client may ask for a session, or for the one it had;
+	// one that may not is closed. Any goroutine may call it, also with locks held;
+	// it must not block. nil is everybody.
+	Admit func(renewed bool, now int64) bool
 	// Crowded is called when what was read from the tree at rest has brought
 	// the tree over its memory budget: the loop is to evict. Any goroutine may
 	// call it, without locks; it must not block. nil is nobody.

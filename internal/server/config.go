@@ -25,6 +25,8 @@ type Config struct {
 	// ConnsPerIP and ConnsMax bound connections (maxClientCnxns, maxCnxns);
 	// 0 = no bound.
 	ConnsPerIP, ConnsMax int
+	// ConnThrottle bounds the rate of sessions; nil = it does not.
+	ConnThrottle *ConnThrottle
 	// HandshakeTimeout ends connections that open no session
 	// (nio.sessionlessCnxnTimeout); 0 = 10 s.
 	HandshakeTimeout time.Duration

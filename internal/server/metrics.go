@@ -114,6 +114,7 @@ func (s *Server) metrics(r role) []metric {
 	s.requestMetrics(&m)
 	s.treeMetrics(&m)
 	s.runtimeMetrics(&m)
+	s.bucket.metrics(&m)
 	if !r.alone {
 		s.memberMetrics(&m, r)
 	}

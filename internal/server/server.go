@@ -38,6 +38,7 @@ type Server struct {
 	member *member
 
 	listeners []net.Listener
+	bucket    *connBucket // nil = sessions may come at any rate
 	// admin and prometheus are the HTTP endpoints; nil when there are none.
 	admin, prometheus *endpoint
 
@@ -148,6 +149,10 @@ func (s *Server) replicaOptions() replica.Options {
 		ReapPerCheck:      reapPerCheck(c),
 		NeverUsedMillis:   c.NeverUsed.Milliseconds(),
 		Crowded:           s.loop.signal,
+	}
+	s.bucket = newConnBucket(c.ConnThrottle, c.Ensemble != nil && c.Ensemble.LocalSessions, s.mono())
+	if s.bucket != nil {
+		o.Admit = s.admitSession
 	}
 	if e := c.Ensemble; e != nil {
 		o.Member = true
