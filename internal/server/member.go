@@ -390,6 +390,7 @@ type memberDisk struct {
 	fresh  *znode.Tree
 	failed error
 
+	send  func([]zab.Message)
 	leave []zab.Message   // the goroutine's own
 	free  [][]zab.Delayed // lists of orders that are carried out
 }
@@ -409,6 +410,7 @@ type diskOrder struct {
 func (d *memberDisk) init(w *member) {
 	d.w, d.idle = w, make(chan struct{})
 	d.wake.L = &d.mu
+	d.send = func(ms []zab.Message) { w.net.Send(ms) }
 }
 
 func (d *memberDisk) push(o diskOrder) {
@@ -502,6 +504,13 @@ func (d *memberDisk) perform(orders []diskOrder, failed *error) (n int) {
 		return n
 	}
 	tree, err := d.write(ws)
+	if tree != nil {
+		// Before what waited for it leaves: the leader's answer may make the
+		// loop serve clients, which must not find the old tree.
+		d.mu.Lock()
+		d.fresh = tree
+		d.mu.Unlock()
+	}
 	if err == nil {
 		d.release(orders[:n])
 	}
@@ -509,9 +518,6 @@ func (d *memberDisk) perform(orders []diskOrder, failed *error) (n int) {
 	d.mu.Lock()
 	if d.failed = err; err == nil && len(ws) > 0 {
 		d.seq = ws[len(ws)-1].Seq
-	}
-	if tree != nil {
-		d.fresh = tree
 	}
 	for i := range orders[:n] {
 		if after := orders[i].after; cap(after) > 0 && len(d.free) < diskListsKept {
@@ -549,7 +555,7 @@ func (d *memberDisk) release(orders []diskOrder) {
 		}
 	}
 	if len(d.leave) > 0 {
-		d.w.net.Send(d.leave)
+		d.send(d.leave)
 		clear(d.leave)
 		d.leave = d.leave[:0]
 	}
