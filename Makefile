@@ -4,7 +4,7 @@ GO ?= go
 GOLANGCI ?= golangci-lint
 FUZZTIME ?= 20s
 
-.PHONY: check fmt fmt-check lint vet race test build bench interop fuzz record
+.PHONY: check fmt fmt-check lint vet race test build bench interop fuzz record torture mixed
 
 check: fmt-check lint vet race
 
@@ -47,6 +47,17 @@ fuzz:
 	    $(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) $$pkg; \
 	  done; \
 	done
+
+# Faults on real processes, again and again, TORTURE long for three members and for five.
+TORTURE ?= 30m
+torture:
+	QUORATE_INTEROP=required QUORATE_TORTURE=$(TORTURE) $(GO) test -count=1 -timeout 0 -run '^TestFaults$$' -v ./integration/faults
+	QUORATE_INTEROP=required QUORATE_TORTURE=$(TORTURE) $(GO) test -count=1 -timeout 0 -run '^TestFaultsOfFive$$' -v ./integration/faults
+
+# Ensembles of Quorate and of every Java release that it is tried with.
+mixed:
+	for v in 3.6.4 3.8.6 3.9.5; do integration/reference/fetch $$v; done
+	QUORATE_INTEROP=required QUORATE_MIXED=all $(GO) test -count=1 -timeout 2h -v ./integration/mixed
 
 # Make the golden captures of wire/testdata again, from real clients and a real server.
 record:

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/quorate/quorate/integration"
 )
@@ -101,42 +102,72 @@ func (e *Ensemble) LastLines(n int) string {
 	return b.String()
 }
 
-// Compare waits until all running members are at one zxid and compares their
-// whole trees, and the digests that they remember, with the first one's. It
-// returns how many nodes they have. Nobody may write meanwhile.
+// comparePatience is how long trees may differ before that is a fault: the
+// ephemerals of sessions that still expire vanish from one after another.
+const comparePatience = 30 * time.Second
+
+// Compare compares the whole trees of all running members, and the digests that
+// they remember, with the first one's, until they are equal or have had time
+// enough. It returns how many nodes they have. Nobody may write meanwhile.
 func (e *Ensemble) Compare() (nodes int, err error) {
-	var trees []integration.Tree
-	var digests []map[int64]string
-	var members []*Member
-	for _, m := range e.Members {
-		if !m.Responsive() {
-			continue
-		}
-		t, err := integration.ReadTree(m.Addr())
-		if err != nil {
-			return 0, fmt.Errorf("read the tree of member %v: %w", m, err)
-		}
-		// Every server writes this node for itself when it starts.
-		if n, ok := t["/zookeeper/config"]; ok {
-			n.Stat.Mtime = 0
-			t["/zookeeper/config"] = n
-		}
-		d, err := m.Digests()
-		if err != nil {
+	for limit := time.Now().Add(comparePatience); ; time.Sleep(200 * time.Millisecond) {
+		if _, err = e.AwaitEqual(); err != nil {
 			return 0, err
 		}
-		members, trees, digests = append(members, m), append(trees, t), append(digests, d)
+		if nodes, err = e.compare(); err == nil || time.Now().After(limit) {
+			return nodes, err
+		}
+	}
+}
+
+// seen is what one member showed.
+type seen struct {
+	member  *Member
+	tree    integration.Tree
+	digests map[int64]string
+}
+
+func (m *Member) look() (seen, error) {
+	t, err := integration.ReadTree(m.Addr())
+	if err != nil {
+		return seen{}, fmt.Errorf("read the tree of member %v: %w", m, err)
+	}
+	// Every server writes this node for itself when it starts.
+	if n, ok := t["/zookeeper/config"]; ok {
+		n.Stat.Mtime = 0
+		t["/zookeeper/config"] = n
+	}
+	d, err := m.Digests()
+	return seen{m, t, d}, err
+}
+
+func (e *Ensemble) compare() (nodes int, err error) {
+	var all []seen
+	for _, m := range e.Members {
+		if m.Responsive() {
+			s, err := m.look()
+			if err != nil {
+				return 0, err
+			}
+			all = append(all, s)
+		}
 	}
 	var errs []error
-	for i := range members[1:] {
-		for _, d := range trees[i+1].Differences(trees[0]) {
-			errs = append(errs, fmt.Errorf("on member %v (against %v): %s", members[i+1], members[0], d))
-		}
-		for zxid, digest := range digests[i+1] {
-			if want, ok := digests[0][zxid]; ok && digest != want {
-				errs = append(errs, fmt.Errorf("at zxid %#x member %v has digest %s, %v has %s", zxid, members[i+1], digest, members[0], want))
-			}
+	for _, s := range all[1:] {
+		errs = append(errs, s.differences(all[0]))
+	}
+	return len(all[0].tree), errors.Join(errs...)
+}
+
+func (s seen) differences(first seen) error {
+	var errs []error
+	for _, d := range s.tree.Differences(first.tree) {
+		errs = append(errs, fmt.Errorf("on member %v (against %v): %s", s.member, first.member, d))
+	}
+	for zxid, digest := range s.digests {
+		if want, ok := first.digests[zxid]; ok && digest != want {
+			errs = append(errs, fmt.Errorf("at zxid %#x member %v has digest %s, %v has %s", zxid, s.member, digest, first.member, want))
 		}
 	}
-	return len(trees[0]), errors.Join(errs...)
+	return errors.Join(errs...)
 }

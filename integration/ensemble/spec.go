@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -36,6 +37,9 @@ type Spec struct {
 	Fast bool
 	// Place is where the members live; nil is [Loopback].
 	Place Place
+	// Expected matches lines of logs that would be a fault elsewhere, but are
+	// what a server should print in this test; nil matches none.
+	Expected *regexp.Regexp
 }
 
 // Defaults are the settings of every member: a tick long enough for a busy

@@ -13,8 +13,8 @@ import (
 
 // ForTest lays out an ensemble for a test and starts it. At the end of the test
 // everything is killed, and the logs are checked; when it failed, the ends of
-// the logs are shown, and with QUORATE_LOGS=dir everything that is on disk is
-// moved there.
+// the logs are shown. With QUORATE_LOGS=dir everything that is on disk is copied
+// there.
 func ForTest(t testing.TB, s Spec) *Ensemble {
 	t.Helper()
 	e := LaidOut(t, s)
@@ -41,14 +41,14 @@ func LaidOut(t testing.TB, s Spec) *Ensemble {
 		}
 		e.Close()
 		if t.Failed() {
-			t.Log(e.LastLines(25))
-			keep(t, dir)
+			t.Log(e.LastLines(15))
 		}
+		keep(t, dir)
 	})
 	return e
 }
 
-// keep moves the directory of a failed test to where QUORATE_LOGS says.
+// keep copies the directory of a test to where QUORATE_LOGS says.
 func keep(t testing.TB, dir string) {
 	root := os.Getenv("QUORATE_LOGS")
 	if root == "" {

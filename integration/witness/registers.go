@@ -142,6 +142,9 @@ func (c *Crowd) perform(client *Client, o *history.Op) {
 	if err == nil && st != nil {
 		o.Version, o.Zxid = st.Version, st.Mzxid
 	}
+	if o.Action == history.Read && errors.Is(err, zk.ErrNoNode) {
+		return // this server has not heard of the register yet
+	}
 	if err != nil && refused(err) && !errors.Is(err, zk.ErrBadVersion) && !errors.Is(err, zk.ErrSessionMoved) {
 		c.fault("%v: %v", *o, err) // the register is there and nobody deletes it
 	}
