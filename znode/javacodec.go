@@ -63,6 +63,9 @@ func (r *javaReader) fill(n int) bool {
 	for tries := 0; r.err == nil && r.end <= n; tries++ {
 		got, err := r.r.Read(r.buf[r.end:upTo])
 		r.end += got
+		if got > 0 {
+			tries = 0
+		}
 		switch {
 		case r.end > n:
 		case errors.Is(err, io.EOF):

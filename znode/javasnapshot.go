@@ -166,8 +166,6 @@ func WriteJavaSnapshot(w io.Writer, view Snapshot, o JavaSnapshotOptions) error 
 		return err
 	}
 	out := &javaWriter{w: bufio.NewWriterSize(w, javaBufferBytes), sum: adler32.New()}
-	head := wire.AppendInt(wire.AppendInt(nil, javaSnapshotMagic), javaSnapshotVersion)
-	out.put(wire.AppendLong(head, javaSnapshotDBID))
 	out.head(&m)
 	if err := view.Walk(out.node); err != nil {
 		return err
@@ -209,8 +207,15 @@ func (w *javaWriter) seal() {
 	w.put(wire.AppendString(wire.AppendLong(nil, int64(w.sum.Sum32())), "/"))
 }
 
-// head writes all that comes before the znodes: sessions and lists.
+// head writes all that comes before the znodes of a file.
 func (w *javaWriter) head(m *Meta) {
+	b := wire.AppendInt(wire.AppendInt(nil, javaSnapshotMagic), javaSnapshotVersion)
+	w.put(wire.AppendLong(b, javaSnapshotDBID))
+	w.tables(m)
+}
+
+// tables writes sessions and lists.
+func (w *javaWriter) tables(m *Meta) {
 	b := wire.AppendInt(nil, int32(len(m.Sessions)))
 	for _, id := range slices.Sorted(maps.Keys(m.Sessions)) {
 		b = wire.AppendInt(wire.AppendLong(b, id), m.Sessions[id])

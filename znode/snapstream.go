@@ -22,7 +22,7 @@ func WriteSnapStream(w io.Writer, view Snapshot) error {
 		return err
 	}
 	out := &javaWriter{w: bufio.NewWriterSize(w, javaBufferBytes)}
-	out.head(&m)
+	out.tables(&m)
 	if err := view.Walk(out.node); err != nil {
 		return err
 	}
