@@ -23,6 +23,9 @@ type placeFile struct {
 	Base int64
 	// Installs counts the snapshots put in place.
 	Installs int64
+	// Java is the newest snapshot of a Java server that was there when the tree
+	// was filled. One that is newer says that a Java server has run since.
+	Java int64
 	// Staged are the log files that are to become the log, while State is
 	// placeInstalling.
 	Staged []string
@@ -55,8 +58,8 @@ var errPlace = errors.New("place of the database")
 // write replaces the file, durably.
 func (p *placeFile) write(fsys txnlog.FS, dir string) error {
 	var b bytes.Buffer
-	fmt.Fprintf(&b, "%s\nstate %s\ntree %d\nbase %x\ninstalls %d\nstaged %s\n",
-		placeHead, p.State, p.Tree, p.Base, p.Installs, strings.Join(p.Staged, " "))
+	fmt.Fprintf(&b, "%s\nstate %s\ntree %d\nbase %x\ninstalls %d\njava %x\nstaged %s\n",
+		placeHead, p.State, p.Tree, p.Base, p.Installs, p.Java, strings.Join(p.Staged, " "))
 	fmt.Fprintf(&b, "crc %08x\n", crc32.ChecksumIEEE(b.Bytes()))
 	if err := txnlog.WriteFileAtomic(fsys, filepath.Join(dir, placeName), b.Bytes()); err != nil {
 		return fmt.Errorf("%w: %w", errPlace, err)
@@ -81,16 +84,17 @@ func readPlace(fsys txnlog.FS, dir string) (p placeFile, err error) {
 		return p, fmt.Errorf("%w: %s is damaged", errPlace, path)
 	}
 	lines := strings.Split(string(body), "\n")
-	if lines[0] != placeHead || len(lines) != 7 {
+	if lines[0] != placeHead || len(lines) != 8 {
 		return p, fmt.Errorf("%w: %s begins with %q: it was written by another version", errPlace, path, lines[0])
 	}
 	state := ""
-	_, err = fmt.Sscanf(strings.Join(lines[1:5], "\n"), "state %s\ntree %d\nbase %x\ninstalls %d", &state, &p.Tree, &p.Base, &p.Installs)
+	_, err = fmt.Sscanf(strings.Join(lines[1:6], "\n"), "state %s\ntree %d\nbase %x\ninstalls %d\njava %x",
+		&state, &p.Tree, &p.Base, &p.Installs, &p.Java)
 	if err != nil {
 		return p, fmt.Errorf("%w: %s: %w", errPlace, path, err)
 	}
 	p.State = placeState(state)
-	p.Staged = strings.Fields(strings.TrimPrefix(lines[5], "staged "))
+	p.Staged = strings.Fields(strings.TrimPrefix(lines[6], "staged "))
 	return p, nil
 }
 

@@ -119,6 +119,10 @@ func TestHistoryTruncate(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	h.place.Java = zx(2, 1) // they were there when the tree was imported
+	if err := h.writePlace(); err != nil {
+		t.Fatal(err)
+	}
 	second := entriesOf(zx(2, 1), 3, 1)
 	mustWriteHistory(t, h,
 		zab.Write{Kind: zab.WriteAcceptedEpoch, Epoch: 2}, zab.Write{Kind: zab.WriteSyncMark},

@@ -156,25 +156,47 @@ func (h *history) truncate(zxid int64) error {
 
 // removeSnapshots removes Java's snapshots of later than zxid, durably.
 func (h *history) removeSnapshots(zxid int64) error {
-	fsys, dir := h.o.Log.FS, h.o.metaDir()
-	names, err := fsys.List(dir)
+	removed := false
+	err := h.eachSnapshot(func(name string, z int64) error {
+		if z <= zxid {
+			return nil
+		}
+		removed = true
+		return h.o.Log.FS.Remove(h.metaPath(name))
+	})
+	if err == nil && removed {
+		err = h.o.Log.FS.SyncDir(h.o.metaDir())
+	}
+	if err != nil {
+		return fmt.Errorf("removing a snapshot of ZooKeeper's: %w", err)
+	}
+	return nil
+}
+
+// newestSnapshot returns the zxid of Java's last snapshot, or -1.
+func (h *history) newestSnapshot() (newest int64, err error) {
+	newest = -1
+	err = h.eachSnapshot(func(_ string, z int64) error {
+		newest = max(newest, z)
+		return nil
+	})
+	return newest, err
+}
+
+// eachSnapshot calls fn for each snapshot of Java's until it fails.
+func (h *history) eachSnapshot(fn func(name string, zxid int64) error) error {
+	names, err := h.o.Log.FS.List(h.o.metaDir())
 	if err != nil {
 		return fmt.Errorf("looking for ZooKeeper's snapshots: %w", err)
 	}
-	removed := false
 	for _, name := range names {
-		if z, ok := javaSnapshotZxid(name); !ok || z <= zxid {
-			continue
+		if z, ok := javaSnapshotZxid(name); ok {
+			if err := fn(name, z); err != nil {
+				return err
+			}
 		}
-		if err := fsys.Remove(h.metaPath(name)); err != nil {
-			return fmt.Errorf("removing a snapshot of ZooKeeper's: %w", err)
-		}
-		removed = true
 	}
-	if !removed {
-		return nil
-	}
-	return fsys.SyncDir(dir)
+	return nil
 }
 
 // javaSnapshotZxid returns the zxid in the name of a snapshot of ZooKeeper's:
