@@ -257,14 +257,18 @@ func (r *resting) close() error {
 }
 
 // close waits for snapshots being sent and closes everything. Nothing may be
-// called any more but DropSnapshot.
+// called any more but DropSnapshot. Closing again is harmless.
 func (h *history) close() error {
 	h.mu.Lock()
+	over := h.over
 	h.over = true
 	all := append(h.retired, h.current)
 	conns := h.aside
 	h.retired, h.aside = nil, nil
 	h.mu.Unlock()
+	if over {
+		return nil
+	}
 	var errs []error
 	for _, a := range conns {
 		errs = append(errs, a.drop())

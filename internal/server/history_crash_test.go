@@ -15,10 +15,19 @@ import (
 
 var historySeeds = flag.Int("historyseeds", 6, "how many seeds the tests of a member's history run")
 
+// historySeedCount is a sample with -short: make check runs it under the race
+// detector.
+func historySeedCount() uint64 {
+	if testing.Short() {
+		return 1
+	}
+	return uint64(*historySeeds)
+}
+
 // TestHistoryModel does to a history all that a runtime does and compares it
 // with a simple model at each restart.
 func TestHistoryModel(t *testing.T) {
-	for seed := range uint64(10 * *historySeeds) {
+	for seed := range 10 * historySeedCount() {
 		o := memHistory(t.TempDir())
 		w := historyWorld{
 			rng:  rand.New(rand.NewPCG(seed, 5)),
@@ -43,7 +52,7 @@ type historyStep struct {
 // or for an append part of it; a core accepts it; and it goes on from there, also
 // when the power goes once more during the recovery.
 func TestHistoryCrash(t *testing.T) {
-	for seed := range uint64(*historySeeds) {
+	for seed := range historySeedCount() {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) { historyCrash(t, seed) })
 	}
 }
@@ -75,14 +84,18 @@ func historyCrash(t *testing.T, seed uint64) {
 		t.Fatal(err)
 	}
 	d.record = false
-	for i := range d.crashes {
+	step := 1
+	if testing.Short() {
+		step = 7
+	}
+	for i := int(seed) % step; i < len(d.crashes); i += step {
 		c := &d.crashes[i]
 		if err := afterHistoryCrash(c, o, &steps[c.acked], uint64(i)); err != nil {
 			t.Fatalf("crash %d at %s, step %d: %v", i, c.at, c.acked, err)
 		}
 		*c = crash{}
 	}
-	t.Logf("%d crashes in %d steps", len(d.crashes), len(steps))
+	t.Logf("%d operations in %d steps", len(d.crashes), len(steps))
 }
 
 // afterHistoryCrash opens what a crash left, now and then with another crash on
@@ -192,4 +205,50 @@ func (s *historyStep) goOn(h *history, m *image, b *zab.Boot) error {
 		err = fmt.Errorf("after going on: %w", err)
 	}
 	return errors.Join(err, h.close())
+}
+
+// TestHistoryDiskFails lets each operation on the log's file system fail once,
+// in turn: the error comes out, and the next start finds the state before or
+// after, as after a crash.
+func TestHistoryDiskFails(t *testing.T) {
+	broken := errors.New("input/output error")
+	for seed := range historySeedCount() {
+		failed := 0
+		for nth := 1 + int(seed%7); ; nth += 7 {
+			d := newDisks(seed)
+			d.record = false
+			n := 0
+			d.fail = func(txnlog.Op) error {
+				if n++; n == nth {
+					return broken
+				}
+				return nil
+			}
+			var last historyStep
+			dir := t.TempDir()
+			o := historyOptions{DataDir: dir, LogDir: dir}
+			o.Store = znode.StoreOptions{Dir: "/tree", FS: d.storeFS()}
+			o.Log = txnlog.Options{Dir: "/log", FS: &gatedFS{d}, PreallocBytes: -1}
+			w := historyWorld{
+				rng:  rand.New(rand.NewPCG(seed, 8)),
+				open: func() (*history, error) { return openHistory(o) },
+				step: func(states []*image, rest, committed int64) { last = historyStep{states, rest, committed} },
+			}
+			err := w.run(20)
+			if n < nth {
+				break
+			}
+			if !errors.Is(err, broken) {
+				t.Fatalf("seed %d, operation %d failed, and it said %v", seed, nth, err)
+			}
+			failed++
+			d.fail = nil
+			if err := last.found(o, true); err != nil {
+				t.Fatalf("seed %d, after operation %d failed: %v", seed, nth, err)
+			}
+		}
+		if failed < 10 {
+			t.Errorf("seed %d: only %d operations failed", seed, failed)
+		}
+	}
 }

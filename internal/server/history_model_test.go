@@ -353,13 +353,15 @@ func (w *historyWorld) send() error {
 	return w.h.SendSnapshot(io.Discard, through)
 }
 
-func (w *historyWorld) restart() (err error) {
+func (w *historyWorld) restart() error {
 	if err := w.h.close(); err != nil {
 		return err
 	}
-	if w.h, err = w.open(); err != nil {
+	h, err := w.open()
+	if err != nil {
 		return err
 	}
+	w.h = h
 	b, err := w.h.boot()
 	if err == nil {
 		err = acceptable(b)

@@ -262,3 +262,40 @@ func TestDropStaged(t *testing.T) {
 	}
 	mustClose(t, l)
 }
+
+// TestReadDuringTruncate begins to read at each operation of a truncation: the
+// log is then as it will be, whatever the disk holds at that moment.
+func TestReadDuringTruncate(t *testing.T) {
+	all := txns(z(1, 1), 30)
+	for _, kept := range []int{0, 7, 12, 29} {
+		fsys := NewMemFS()
+		l := mustOpen(t, Options{FS: fsys, RollBytes: 3000})
+		for i := 0; i < len(all); i += 5 {
+			mustWrite(t, l, all[i:i+5])
+		}
+		reading, reads := false, 0
+		fsys.SetHook(func(op Op) error {
+			if reading || op.Kind != OpRemove && op.Kind != OpTruncate && op.Kind != OpSyncDir {
+				return nil
+			}
+			if l.LastZxid() == all[len(all)-1].zxid {
+				return nil // the file being written is finished first
+			}
+			reading = true
+			defer func() { reading = false }()
+			reads++
+			got, err := readFrom(l, z(1, 0))
+			if err := errors.Join(err, diff(got, all[:kept])); err != nil {
+				t.Errorf("%d kept, at %v: %v", kept, op, err)
+			}
+			return nil
+		})
+		if err := l.Truncate(z(1, uint32(kept))); err != nil {
+			t.Fatal(err)
+		}
+		if reads == 0 {
+			t.Error("nothing was read meanwhile")
+		}
+		mustClose(t, l)
+	}
+}

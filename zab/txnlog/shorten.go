@@ -87,28 +87,27 @@ func (l *Log) findCutIn(info *FileInfo, zxid int64, c *cut) (err error) {
 }
 
 // cutAt removes the newest file first and makes each removal durable before the next: a crash in between leaves a
-// longer log, never one with a hole.
+// longer log, never one with a hole. Who begins to read meanwhile sees the log as it will be.
 func (l *Log) cutAt(c cut) error {
-	files := l.Files()
+	old := l.Files()
+	kept := append([]FileInfo(nil), old[:c.keep]...)
+	if c.keep > 0 {
+		end := &kept[c.keep-1]
+		end.Bytes, end.whole, end.runs = c.end, true, c.runs
+	}
 	l.mu.Lock()
 	l.truncGen++
+	l.files, l.last = kept, lastOf(c.runs)
 	l.mu.Unlock()
-	for i := len(files) - 1; i >= c.keep; i-- {
-		if err := l.remove(files[i].Name); err != nil {
+	for i := len(old) - 1; i >= c.keep; i-- {
+		if err := l.remove(old[i].Name); err != nil {
 			return err
 		}
 	}
-	files = files[:c.keep]
-	if c.keep > 0 {
-		if err := l.sealAt(files[c.keep-1].Name, c.end, sealable(c.runs)); err != nil {
-			return err
-		}
-		files[c.keep-1].Bytes, files[c.keep-1].whole, files[c.keep-1].runs = c.end, true, c.runs
+	if c.keep == 0 {
+		return nil
 	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.files, l.last = files, lastOf(c.runs)
-	return nil
+	return l.sealAt(old[c.keep-1].Name, c.end, sealable(c.runs))
 }
 
 // sealAt cuts a file in the middle. The mark at its end is first made to take back that what is cut is durable:
