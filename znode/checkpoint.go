@@ -229,7 +229,7 @@ func (t *tableWriter) create() error {
 		return err
 	}
 	t.paths = append(t.paths, path)
-	file = vfs.NewSyncingFile(file, vfs.SyncingFileOptions{BytesPerSync: storeSyncBytes})
+	file = vfs.NewSyncingFile(&pieceFile{File: file}, vfs.SyncingFileOptions{BytesPerSync: storeSyncBytes})
 	t.table = sstable.NewWriter(objstorageprovider.NewFileWritable(file), s.tables)
 	return nil
 }
