@@ -60,7 +60,8 @@ type checkpointWriter struct {
 
 func newCheckpointWriter(s *Store) *checkpointWriter {
 	w := &checkpointWriter{s: s}
-	w.nodes.w, w.owned.w = w, w
+	w.nodes = tableWriter{w: w, gap: noGap, heldIn: noGap}
+	w.owned = w.nodes
 	return w
 }
 
@@ -71,6 +72,9 @@ func (w *checkpointWriter) write(m Meta, next func(*Change) (bool, error)) (err 
 		return storeReadError("index", err)
 	}
 	w.index.First()
+	if w.nodes.cut, err = newCutter(w.s.db, w.s.cuts); err != nil {
+		return err
+	}
 	if err := w.nodes.set([]byte{keyMeta}, appendMeta(nil, &m)); err != nil {
 		return err
 	}
@@ -150,7 +154,7 @@ func (w *checkpointWriter) indexedOwner(key []byte) (int64, error) {
 
 // ingest finishes the sstables and hands them to Pebble.
 func (w *checkpointWriter) ingest() error {
-	if err := errors.Join(w.nodes.finish(), w.owned.finish()); err != nil {
+	if err := errors.Join(w.nodes.end(), w.owned.end()); err != nil {
 		return w.s.writeError(err)
 	}
 	if w.index != nil {
@@ -188,22 +192,30 @@ type tableWriter struct {
 	w     *checkpointWriter
 	table *sstable.Writer // the one being written, or nil
 	paths []string        // all of them
+
+	cut    *cutter // nil: tables end at their size alone
+	gap    int     // the one the table being written is for, or noGap
+	held   held    // what waits for a table of its own, all in the gap heldIn
+	heldIn int
 }
 
 func (t *tableWriter) set(key, value []byte) error {
-	err := t.roll()
-	if err == nil {
-		err = t.table.Set(key, value)
-	}
-	return t.w.s.writeError(err)
+	return t.w.s.writeError(t.add(key, value, false))
 }
 
 func (t *tableWriter) delete(key []byte) error {
-	err := t.roll()
-	if err == nil {
-		err = t.table.Delete(key)
+	return t.w.s.writeError(t.add(key, nil, true))
+}
+
+// put writes one entry into the table at hand.
+func (t *tableWriter) put(key, value []byte, deleted bool) error {
+	if err := t.roll(); err != nil {
+		return err
 	}
-	return t.w.s.writeError(err)
+	if deleted {
+		return t.table.Delete(key)
+	}
+	return t.table.Set(key, value)
 }
 
 // roll makes sure that there is a table to write to, a new one when the last
@@ -232,6 +244,14 @@ func (t *tableWriter) create() error {
 	file = vfs.NewSyncingFile(&pieceFile{File: file}, vfs.SyncingFileOptions{BytesPerSync: storeSyncBytes})
 	t.table = sstable.NewWriter(objstorageprovider.NewFileWritable(file), s.tables)
 	return nil
+}
+
+// end completes the last table.
+func (t *tableWriter) end() error {
+	if err := t.held.each(t.put); err != nil {
+		return err
+	}
+	return t.finish()
 }
 
 // finish completes and syncs the table being written.

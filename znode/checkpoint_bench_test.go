@@ -21,7 +21,9 @@ func cpuTime(tb testing.TB) time.Duration {
 }
 
 // lifePath names znode i: a thousand to a directory.
-func lifePath(i int) []byte { return fmt.Appendf(nil, "/bench-0123456789ab/load/p%06d/n%09d", i/1000, i) }
+func lifePath(i int) []byte {
+	return fmt.Appendf(nil, "/bench-0123456789ab/load/p%06d/n%09d", i/1000, i)
+}
 
 // lifeChanges yields the znodes with these numbers, in storage order.
 func lifeChanges(numbers []int, rng *rand.ChaCha8) func(*Change) (bool, error) {

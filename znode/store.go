@@ -58,6 +58,7 @@ type Store struct {
 	db   *pebble.DB
 	// tables is how Checkpoint writes sstables.
 	tables sstable.WriterOptions
+	cuts   cutLimits
 	gate   storeGate
 
 	checkpointing sync.Mutex

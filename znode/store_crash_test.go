@@ -99,7 +99,8 @@ func runCheckpoints(t *testing.T, c *crasher) []string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	rng := rand.New(rand.NewPCG(uint64(c.rng.Int64()), 2)) // the crasher's is its own
+	s.cuts = cutLimits{gap: 4 << 10, reach: 8 << 10, far: 2} // so that there are several tables
+	rng := rand.New(rand.NewPCG(uint64(c.rng.Int64()), 2))   // the crasher's is its own
 	mem := NewMemBackend()
 	states := []string{dump(t, mem)}
 	for zxid := range 14 {

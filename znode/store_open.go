@@ -41,7 +41,7 @@ const (
 // ([ErrStoreInUse]), that belongs to another program or a newer version
 // ([ErrStoreForeign]), or that is damaged ([ErrCorrupt]).
 func OpenStore(o StoreOptions) (*Store, error) {
-	s := &Store{opts: o, fs: o.FS}
+	s := &Store{opts: o, fs: o.FS, cuts: storeCutLimits}
 	if s.fs == nil {
 		s.fs = vfs.Default
 	}
