@@ -30,7 +30,7 @@ func (t *Tree) Apply(h *TxnHeader, body []byte, res *Result, events []Event) ([]
 		return events, err
 	}
 	a := application{t: t, h: h, events: events}
-	gone := len(t.freeze.tombs)
+	gone := t.freeze.tombs.len()
 	if err := a.run(&t.txn, res); err != nil {
 		return a.events, fmt.Errorf("znode: %v 0x%x: %w", h.Type, h.Zxid, err)
 	}
@@ -38,7 +38,8 @@ func (t *Tree) Apply(h *TxnHeader, body []byte, res *Result, events []Event) ([]
 	if d, ok := DecodeTxnDigest(rest); ok && t.opt.Digest && d.Version == DigestVersion && d.Digest != t.digest {
 		t.mismatches++
 	}
-	t.reapTombs(4 + 2*(len(t.freeze.tombs)-gone))
+	t.reapTombs(4 + 2*(t.freeze.tombs.len()-gone))
+	t.reapShadows(4)
 	return a.events, nil
 }
 
@@ -173,7 +174,7 @@ func (a *application) run(x *Txn, res *Result) error {
 func (a *application) change(id uint32, f func(n *node)) *node {
 	t := a.t
 	n := t.nodes.node(id)
-	t.freeze.touch(&t.nodes, id)
+	t.freeze.touch(&t.nodes, id, false)
 	path := t.nodes.path(id)
 	t.digest -= NodeDigest(n.prefix, &n.stat, path)
 	f(n)
@@ -252,7 +253,7 @@ func (a *application) createAgain(id, pid uint32, c *CreateTxn, typ wire.Op, acl
 
 // replaceACL gives a node another list, of which the caller has a reference.
 func (a *application) replaceACL(n *node, id uint32, acl ACLID) {
-	a.t.freeze.touch(&a.t.nodes, id)
+	a.t.freeze.touch(&a.t.nodes, id, false)
 	a.t.acls.Unref(n.acl)
 	n.acl = acl
 }
@@ -361,9 +362,9 @@ func (a *application) setData(s *SetDataTxn, res *Result) error {
 		res.Type, res.Code = wire.OpError, wire.ErrNoNode
 		return nil
 	}
-	var grown int64
+	grown := int64(len(s.Data)) - int64(max(t.nodes.node(id).dataLen, 0))
+	t.freeze.touch(&t.nodes, id, true)
 	n := a.change(id, func(n *node) {
-		grown = int64(len(s.Data)) - int64(max(n.dataLen, 0))
 		t.setData(n, s.Path, s.Data)
 		n.stat.Version, n.stat.Mzxid, n.stat.Mtime = s.Version, a.h.Zxid, a.h.Time
 	})

@@ -1,39 +1,33 @@
 package znode
 
-import (
-	"slices"
-)
-
 // freezer knows which nodes differ from the last checkpoint. Time is counted
 // in generations: now is the one under way, and a checkpoint is of all changes
 // up to one generation. A node is clean, and may be dropped from memory, when
 // its last change is not after the generation clean.
 //
 // While a checkpoint of a generation is being written, a node of it that
-// changes again first has its old state saved aside.
+// changes again first leaves its old state in another node, its shadow. Nothing
+// here takes longer the more nodes have changed: a transaction, and what waits
+// for it, is never held up by the number of others.
 type freezer struct {
 	now, clean uint32
-	dirty      []uint32 // nodes changed in the generation now; may name one twice
-	tombs      []uint32 // those of them that were deleted
-	reap       []uint32 // tombs of written generations, to be forgotten
+	dirty      idList // nodes changed in the generation now; may name one twice
+	tombs      idList // those of them that were deleted
+	reap       idList // tombs of written generations, to be forgotten
 	active     *Checkpoint
-	saved      map[uint32]savedNode
-	savedBytes int64
+	shadows    map[uint32]uint32 // by the node they belong to
+	shadowed   idList            // the shadows
+	spent      idList            // shadows nobody needs any more, to be freed
 	dirtyBytes int64
 	seq        uint64 // checkpoints completed
 	zxid       int64  // of the last one
 }
 
-// savedNode is a frozen node as it was before it changed again.
-type savedNode struct {
-	live bool
-	rec  Record
-}
-
 func (f *freezer) init() { f.now = 1 }
 
 func (f *freezer) bytes() int64 {
-	return f.savedBytes + 4*int64(cap(f.dirty)+cap(f.tombs)+cap(f.reap))
+	const perShadow = 20 // in the map
+	return f.dirty.size() + f.tombs.size() + f.reap.size() + f.shadowed.size() + f.spent.size() + perShadow*int64(len(f.shadows))
 }
 
 // frozen reports whether the node is part of the checkpoint being written as
@@ -42,46 +36,65 @@ func (f *freezer) frozen(n *node) bool {
 	return f.active != nil && n.changed > f.clean && n.changed <= f.active.gen
 }
 
-// touch notes that a node is about to change. The tree is locked.
-func (f *freezer) touch(t *nodeTable, id uint32) {
+// touch notes that a node is about to change. When its data are about to be
+// replaced or deleted, they may be taken away: then they are null afterwards.
+// The tree is locked.
+func (f *freezer) touch(t *nodeTable, id uint32, takeData bool) {
 	n := t.node(id)
 	if n.changed == f.now {
 		return
 	}
 	if f.frozen(n) {
-		if _, done := f.saved[id]; !done {
-			s := savedNode{live: n.flags.Load()&nodeLive != 0}
-			n.info(&s.rec.Info)
-			if d := t.nodeData(n); d != nil {
-				s.rec.Data = append([]byte{}, d...)
-			}
-			f.saved[id] = s
-			f.savedBytes += int64(len(s.rec.Data)) + 128
+		if _, done := f.shadows[id]; !done {
+			s := t.shadow(n, takeData)
+			f.shadows[id] = s
+			f.shadowed.add(s)
 		}
 	}
 	n.changed = f.now
-	f.dirty = append(f.dirty, id)
+	f.dirty.add(id)
 	f.dirtyBytes += int64(nodeSize) + int64(n.pathLen) + int64(max(n.dataLen, 0))
+}
+
+// shadow returns a new node with the state of n, but for its place in the tree.
+func (t *nodeTable) shadow(n *node, takeData bool) uint32 {
+	id := t.take()
+	s := t.node(id)
+	s.stat, s.acl, s.numChildren, s.prefix = n.stat, n.acl, n.numChildren, n.prefix
+	s.dataLen, s.data = n.dataLen, n.data
+	s.changed = ^uint32(0) // never clean
+	s.flags.Store(nodeTaken | n.flags.Load()&nodeLive)
+	switch {
+	case n.dataLen <= 0:
+	case takeData:
+		n.data, n.dataLen = 0, -1
+	default:
+		s.data = t.put(t.bytes(n.data, int(n.dataLen)))
+	}
+	return id
 }
 
 // Checkpoint is one checkpoint on its way to the backend.
 type Checkpoint struct {
 	t    *Tree
 	gen  uint32
-	ids  []uint32
-	tomb []uint32
+	ids  idList
+	tomb idList
 	meta Meta
 	// keys reads paths without the tree's lock: those of frozen nodes do not
 	// change, and the slices that find them only grow.
 	keys nodeTable
 	size int64
+	// twice counts the ids that came twice.
+	twice int
 }
 
 // Zxid is the last transaction the checkpoint contains.
 func (c *Checkpoint) Zxid() int64 { return c.meta.Zxid }
 
-// Len is the number of changed nodes, some perhaps counted twice.
-func (c *Checkpoint) Len() int { return len(c.ids) }
+// Len is the number of changed nodes: exact after Write, before it some are
+// perhaps counted twice.
+func (c *Checkpoint) Len() int { return c.ids.len() - c.twice }
 
 // BeginCheckpoint freezes what has changed since the last checkpoint. The
 // caller holds Lock, and no other checkpoint is under way. What follows is
@@ -97,118 +110,9 @@ func (t *Tree) BeginCheckpoint() *Checkpoint {
 	}}
 	c.keys.pages, c.keys.chunks, c.keys.large = t.nodes.pages, t.nodes.chunks, t.nodes.large
 	f.now++
-	f.dirty, f.tombs, f.dirtyBytes = nil, nil, 0
-	f.active, f.saved = c, make(map[uint32]savedNode)
+	f.dirty, f.tombs, f.dirtyBytes = idList{}, idList{}, 0
+	f.active, f.shadows = c, map[uint32]uint32{}
 	return c
-}
-
-// Write gives the frozen nodes to the backend. Any goroutine may call it, once;
-// the tree is locked for reading for a moment at a time.
-func (c *Checkpoint) Write() error {
-	c.drop()
-	slices.SortFunc(c.ids, func(a, b uint32) int { return CompareKeys(c.keys.path(a), c.keys.path(b)) })
-	c.ids = slices.Compact(c.ids)
-	w := checkpointFeed{c: c}
-	return c.t.backend.Checkpoint(c.meta, w.next)
-}
-
-// drop takes out the ids whose nodes came and went before the freeze: their
-// numbers are free, or serve other nodes now.
-func (c *Checkpoint) drop() {
-	kept := c.ids[:0]
-	for chunk := range slices.Chunk(c.ids, 4096) {
-		c.t.mu.RLock()
-		for _, id := range chunk {
-			if c.holds(id) {
-				kept = append(kept, id)
-			}
-		}
-		c.t.mu.RUnlock()
-	}
-	c.ids = kept
-}
-
-// holds reports whether the id names a node of this checkpoint. The tree is
-// locked for reading.
-func (c *Checkpoint) holds(id uint32) bool {
-	if _, ok := c.t.freeze.saved[id]; ok {
-		return true
-	}
-	n := c.t.nodes.node(id)
-	return n.flags.Load()&nodeTaken != 0 && c.t.freeze.frozen(n)
-}
-
-// feedChunk is how many nodes are read under one hold of the lock, and
-// feedBytes after how many bytes there is enough of them.
-const (
-	feedChunk = 256
-	feedBytes = 1 << 20
-)
-
-// checkpointFeed yields a checkpoint's changes in order, copied a chunk at a
-// time.
-type checkpointFeed struct {
-	c      *Checkpoint
-	done   int // ids copied
-	at     int // of batch, yielded
-	batch  []Change
-	bytes  []byte
-	bounds []int
-}
-
-func (w *checkpointFeed) next(ch *Change) (bool, error) {
-	if w.at == len(w.batch) {
-		if w.done == len(w.c.ids) {
-			return false, nil
-		}
-		w.fill()
-	}
-	*ch = w.batch[w.at]
-	w.at++
-	return true, nil
-}
-
-// fill copies the next chunk. Slices into bytes are made at the end, when it
-// no longer moves.
-func (w *checkpointFeed) fill() {
-	w.batch, w.bytes, w.bounds, w.at = w.batch[:0], w.bytes[:0], w.bounds[:0], 0
-	end := min(w.done+feedChunk, len(w.c.ids))
-	w.c.t.mu.RLock()
-	for ; w.done < end && len(w.bytes) < feedBytes; w.done++ {
-		w.copy(w.c.ids[w.done])
-	}
-	w.c.t.mu.RUnlock()
-	for i := range w.batch {
-		c := &w.batch[i]
-		c.Path = w.bytes[w.bounds[2*i]:w.bounds[2*i+1]:w.bounds[2*i+1]]
-		if c.Record.Data != nil {
-			end := len(w.bytes)
-			if 2*i+2 < len(w.bounds) {
-				end = w.bounds[2*i+2]
-			}
-			c.Record.Data = w.bytes[w.bounds[2*i+1]:end:end]
-		}
-	}
-}
-
-// copy appends one node as it was at the freeze.
-func (w *checkpointFeed) copy(id uint32) {
-	t := &w.c.t.nodes
-	var ch Change
-	s, saved := w.c.t.freeze.saved[id]
-	if saved {
-		ch.Deleted, ch.Record = !s.live, s.rec
-	} else {
-		n := t.node(id)
-		ch.Deleted = n.flags.Load()&nodeLive == 0
-		n.info(&ch.Record.Info)
-		ch.Record.Data = t.nodeData(n)
-	}
-	w.bounds = append(w.bounds, len(w.bytes))
-	w.bytes = append(w.bytes, t.path(id)...)
-	w.bounds = append(w.bounds, len(w.bytes))
-	w.bytes = append(w.bytes, ch.Record.Data...)
-	w.batch = append(w.batch, ch)
 }
 
 // EndCheckpoint takes note of how Write ended. The caller holds Lock. After an
@@ -218,16 +122,31 @@ func (t *Tree) EndCheckpoint(c *Checkpoint, err error) {
 	if f.active != c {
 		panic("znode: the end of a checkpoint that is not under way")
 	}
-	f.active, f.saved, f.savedBytes = nil, nil, 0
+	f.active = nil
 	if err != nil {
-		f.dirty, f.tombs = append(c.ids, f.dirty...), append(c.tomb, f.tombs...)
+		f.dirty.addAll(c.ids)
+		f.tombs.addAll(c.tomb)
 		f.dirtyBytes += c.size
-		return
+	} else {
+		f.clean, f.zxid = c.gen, c.meta.Zxid
+		f.seq++
+		f.reap.addAll(c.tomb)
+		t.lists.clear()
 	}
-	f.clean, f.zxid = c.gen, c.meta.Zxid
-	f.seq++
-	f.reap = append(f.reap, c.tomb...)
-	t.lists.clear()
+	f.spent.addAll(f.shadowed)
+	f.shadows, f.shadowed = nil, idList{}
+	t.reapShadows(shadowsAtEnd)
+}
+
+// shadowsAtEnd is how many shadows the end of a checkpoint frees: about 100 us
+// of work. Transactions free the others, a few each.
+const shadowsAtEnd = 1024
+
+// reapShadows frees a few shadows.
+func (t *Tree) reapShadows(limit int) {
+	for f := &t.freeze; limit > 0 && f.spent.len() > 0; limit-- {
+		t.nodes.drop(f.spent.pop())
+	}
 }
 
 // CheckpointZxid is the last transaction in the backend; locking as for
@@ -243,9 +162,8 @@ func (t *Tree) DirtyBytes() int64 { return t.freeze.dirtyBytes }
 // do not pile up.
 func (t *Tree) reapTombs(limit int) {
 	f := &t.freeze
-	for ; limit > 0 && len(f.reap) > 0; limit-- {
-		id := f.reap[len(f.reap)-1]
-		f.reap = f.reap[:len(f.reap)-1]
+	for ; limit > 0 && f.reap.len() > 0; limit-- {
+		id := f.reap.pop()
 		n := t.nodes.node(id)
 		if fl := n.flags.Load(); fl&nodeTaken != 0 && fl&nodeLive == 0 && n.changed <= f.clean {
 			t.forget(id)

@@ -86,7 +86,7 @@ func (t *Tree) tellUsage(target []byte, q *quota) {
 		return
 	}
 	n := t.nodes.node(id)
-	t.freeze.touch(&t.nodes, id)
+	t.freeze.touch(&t.nodes, id, false)
 	t.scratch = q.use.Append(t.scratch[:0])
 	t.dataBytes += int64(len(t.scratch)) - int64(max(n.dataLen, 0))
 	t.setData(n, path, t.scratch)

@@ -99,11 +99,13 @@ const evictSteps = 8
 // hand passed this time were all in use: see Pinned.
 func (t *Tree) Evict(limit int) int {
 	evicted := 0
-	if t.Pinned() {
-		t.inVain = 0
+	if t.pinned {
+		t.pinned, t.inVain = false, 0
 	}
-	for steps := limit * evictSteps; steps > 0 && evicted < limit && !t.Pinned(); steps-- {
+	t.reapShadows(limit)
+	for steps := limit * evictSteps; steps > 0 && evicted < limit && !t.pinned; steps-- {
 		t.inVain++
+		t.pinned = t.inVain >= 2*int(t.nodes.top)
 		t.hand++
 		if t.hand >= t.nodes.top {
 			t.hand = 1
@@ -111,7 +113,7 @@ func (t *Tree) Evict(limit int) int {
 		if t.evictable(t.hand) {
 			t.evict(t.hand)
 			evicted++
-			t.inVain = 0
+			t.pinned, t.inVain = false, 0
 		}
 	}
 	return evicted
@@ -120,7 +122,7 @@ func (t *Tree) Evict(limit int) int {
 // Pinned reports that the last calls of Evict have passed every node twice and
 // found none to drop: what is in memory has changed since the checkpoint, or
 // has to be there. Locking as for LastZxid.
-func (t *Tree) Pinned() bool { return t.inVain >= 2*int(t.nodes.top) }
+func (t *Tree) Pinned() bool { return t.pinned }
 
 // evictable decides about one node and takes its mark of use away.
 func (t *Tree) evictable(id uint32) bool {

@@ -51,6 +51,7 @@ type Tree struct {
 	freeze  freezer
 	hand    uint32 // of the clock, see Evict
 	inVain  int    // nodes the hand has passed since it found one to drop
+	pinned  bool   // they were all nodes, twice
 	lists   listingCache
 	txn     Txn // the transaction being applied
 	sub     Txn
@@ -292,7 +293,7 @@ func (t *Tree) add(path, data []byte, s *Stat, acl ACLID) uint32 {
 	if n.changed > t.freeze.clean {
 		n.flags.Or(nodeShadows)
 	}
-	t.freeze.touch(&t.nodes, id)
+	t.freeze.touch(&t.nodes, id, true)
 	n.born = t.freeze.now
 	n.flags.Or(nodeLive | nodeComplete | nodeUsed)
 	n.stat, n.acl, n.numChildren = *s, acl, 0
@@ -314,10 +315,10 @@ func (t *Tree) remove(id uint32) {
 		t.forget(id)
 		return
 	}
-	t.freeze.touch(&t.nodes, id)
+	t.freeze.touch(&t.nodes, id, true)
 	n.flags.And(^uint32(nodeLive | nodeComplete))
 	t.nodes.clearData(n)
-	t.freeze.tombs = append(t.freeze.tombs, id)
+	t.freeze.tombs.add(id)
 }
 
 // forget takes a node out of memory.

@@ -250,8 +250,8 @@ func TestChurnKeepsNothing(t *testing.T) {
 			t.Errorf("checkpoint every %d: %d nodes in the index", between, n)
 		}
 		r.checkpoint()
-		if f := &r.tree.freeze; cap(f.dirty) > 64 || cap(f.tombs) > 64 || len(f.reap) > 64 {
-			t.Errorf("checkpoint every %d: lists of %d, %d and %d", between, cap(f.dirty), cap(f.tombs), len(f.reap))
+		if f := &r.tree.freeze; f.dirty.len() > 64 || f.tombs.len() > 64 || f.reap.len() > 64 || f.spent.len() > 64 {
+			t.Errorf("checkpoint every %d: lists of %d, %d and %d", between, f.dirty.len(), f.tombs.len(), f.reap.len())
 		}
 	}
 }
@@ -266,7 +266,10 @@ func TestCheckpointCopiesInSmallPieces(t *testing.T) {
 	r.tree.Lock()
 	c := r.tree.BeginCheckpoint()
 	r.tree.Unlock()
-	w := checkpointFeed{c: c}
+	h := newHolder(r.tree)
+	defer h.stop()
+	w := checkpointFeed{c: c, h: h}
+	w.sort()
 	var ch Change
 	seen := 0
 	for {
