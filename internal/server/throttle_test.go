@@ -31,8 +31,10 @@ func TestConnBucket(t *testing.T) {
 		}
 	}
 	local := newConnBucket(&ConnThrottle{Tokens: 2, GlobalWeight: 3}, true, 0)
-	if !local.admit(false, 0) || !local.admit(false, 0) || local.admit(false, 0) {
-		t.Error("a local session costs one")
+	for i, want := range []bool{true, true, false} {
+		if local.admit(false, 0) != want {
+			t.Errorf("local session %d: admitted is not %v: it costs one", i, want)
+		}
 	}
 	if newConnBucket(&ConnThrottle{}, false, 0) != nil || newConnBucket(nil, false, 0) != nil {
 		t.Error("no tokens are no throttle")
