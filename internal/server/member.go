@@ -415,13 +415,11 @@ func (d *memberDisk) init(w *member) {
 
 func (d *memberDisk) push(o diskOrder) {
 	d.mu.Lock()
-	if len(o.after) > 0 { // the list is the core's
-		var own []zab.Delayed
-		if n := len(d.free); n > 0 {
-			own, d.free = d.free[n-1], d.free[:n-1]
-		}
-		o.after = append(own, o.after...)
+	var own []zab.Delayed // the list is the core's, also when it is empty
+	if n := len(d.free); len(o.after) > 0 && n > 0 {
+		own, d.free = d.free[n-1], d.free[:n-1]
 	}
+	o.after = append(own, o.after...)
 	d.queue = append(d.queue, o)
 	ended := d.ended
 	d.mu.Unlock()

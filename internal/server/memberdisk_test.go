@@ -38,3 +38,40 @@ func TestSnapshotIsKnownBeforeItsAcknowledgementLeaves(t *testing.T) {
 		t.Errorf("durable up to %d", seq)
 	}
 }
+
+// noDisk writes nothing.
+type noDisk struct{ memberStore }
+
+func (noDisk) write([]zab.Write) (*znode.Tree, error) { return nil, nil }
+
+// The core uses its lists again as soon as an order is pushed: what is queued is
+// no part of them, whether an order before had messages or not.
+func TestOrdersKeepNoListOfTheCore(t *testing.T) {
+	w := &member{s: &Server{log: zap.NewNop()}, store: noDisk{}}
+	w.l = newLoop(w.s)
+	w.disk.init(w)
+	var left []zab.Message
+	w.disk.send = func(ms []zab.Message) { left = append(left, ms...) }
+	var failed error
+	core := make([]zab.Delayed, 0, 4)
+	for zxid := int64(1); zxid <= 3; zxid++ {
+		w.disk.push(diskOrder{writes: []zab.Write{{Seq: uint64(zxid)}}, after: core[:0]}) // nothing waits for it
+		if orders, _ := w.disk.take(); w.disk.perform(orders, &failed) != 1 {
+			t.Fatal("no order")
+		}
+		core = append(core[:0], zab.Delayed{Message: zab.Message{Type: zab.Ack, Zxid: zxid}})
+		w.disk.push(diskOrder{writes: []zab.Write{{Seq: uint64(zxid)}}, after: core})
+		clear(core) // used again
+		if orders, _ := w.disk.take(); w.disk.perform(orders, &failed) != 1 {
+			t.Fatal("no order")
+		}
+	}
+	for i, m := range left {
+		if m.Type != zab.Ack || m.Zxid != int64(i+1) {
+			t.Errorf("message %d is %+v", i, m)
+		}
+	}
+	if len(left) != 3 {
+		t.Errorf("%d messages left", len(left))
+	}
+}
