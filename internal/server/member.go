@@ -271,6 +271,7 @@ func (w *member) diskNews(t replica.Time) error {
 		return errors.Join(fmt.Errorf("transaction log: %w", err), w.carryOut(t))
 	}
 	if installed != nil {
+		w.l.ckpt.settle() // one of the old tree may have begun since the order
 		old := w.s.rep.Tree()
 		if err := w.m.Installed(installed, t); err != nil {
 			return err
