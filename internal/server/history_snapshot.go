@@ -31,6 +31,7 @@ type aside struct {
 // ReceiveSnapshot implements transport.Storage: it reads one snapshot stream
 // from r, not a byte more, into a store beside the present one.
 func (h *history) ReceiveSnapshot(r io.Reader, conn zab.ConnID, zxid int64) error {
+	h.dropForgotten()
 	a, err := h.beginAside(conn, zxid)
 	if err != nil {
 		return err
@@ -52,6 +53,35 @@ func (h *history) ReceiveSnapshot(r io.Reader, conn zab.ConnID, zxid int64) erro
 	}
 	h.mu.Unlock()
 	return errors.Join(err, a.options.Remove())
+}
+
+// dropForgotten removes snapshots that were received and not installed, but for
+// the last, whose installation may be under way: their connections have ended.
+func (h *history) dropForgotten() {
+	h.mu.Lock()
+	var last zab.ConnID
+	var whole []zab.ConnID
+	for conn, a := range h.aside {
+		if a.whole() {
+			whole = append(whole, conn)
+			if n := h.aside[last]; n == nil || n.number < a.number {
+				last = conn
+			}
+		}
+	}
+	h.mu.Unlock()
+	for _, conn := range whole {
+		if conn != last {
+			h.DropSnapshot(conn)
+		}
+	}
+}
+
+// whole reports whether all of the snapshot has come.
+func (a *aside) whole() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.store != nil
 }
 
 func (h *history) beginAside(conn zab.ConnID, zxid int64) (*aside, error) {
@@ -95,9 +125,7 @@ func (h *history) claim(conn zab.ConnID) *aside {
 	if a == nil {
 		return nil
 	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if a.store == nil {
+	if !a.whole() {
 		return nil
 	}
 	delete(h.aside, conn)

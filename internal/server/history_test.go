@@ -214,6 +214,19 @@ func TestHistoryInstallRefuses(t *testing.T) {
 	}
 	requireErr(t, receiveInto(h, nil, 1, 3), "a second snapshot on connection 1")
 	requireErr(t, install(1, 4, nil), "what was received is stamped 0x3")
+
+	// Of those that nobody installs or drops, one stays.
+	for conn := zab.ConnID(2); conn < 6; conn++ {
+		if err := receiveInto(h, entriesOf(1, 3, 0), conn, 3); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(h.aside) != 2 {
+		t.Errorf("%d snapshots are kept", len(h.aside))
+	}
+	if err := install(5, 3, nil); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // TestHistoryRefusesForeignBytes: bytes that are not the transaction they are
