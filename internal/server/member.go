@@ -324,6 +324,12 @@ func (w *member) giveToDisk(ws []zab.Write, after []zab.Delayed) {
 			w.l.ckpt.settle()
 		}
 		w.s.stats.member.appended(w.status.Role, ws[i].Entries)
+		// As in ZooKeeper, what is logged counts: it is what a start replays.
+		bytes := 0
+		for _, e := range ws[i].Entries {
+			bytes += len(e.Data)
+		}
+		w.l.ckpt.applied(len(ws[i].Entries), int64(bytes))
 	}
 	w.disk.push(diskOrder{writes: ws, after: after})
 }
