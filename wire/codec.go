@@ -153,8 +153,3 @@ func AppendString[T string | []byte](dst []byte, v T) []byte {
 func PutInt(b []byte, off int, v int32) {
 	binary.BigEndian.PutUint32(b[off:], uint32(v))
 }
-
-// PutLong overwrites the long at b[off:].
-func PutLong(b []byte, off int, v int64) {
-	binary.BigEndian.PutUint64(b[off:], uint64(v))
-}

@@ -231,10 +231,6 @@ func (c *Client) complete(o *owner, zxid int64, res *znode.Result) {
 	c.r.Stats.Updates.Add(ms)
 	c.r.Stats.Sent.Add(1)
 	c.r.markDirty(c)
-	if c.queue.front().kind == entrySync {
-		c.completeEarly(o, zxid, res)
-		return
-	}
 	c.queue.pop()
 	c.answerWrite(o, zxid, res)
 }
@@ -253,20 +249,6 @@ func (c *Client) answerWrite(o *owner, zxid int64, res *znode.Result) {
 	default:
 		c.appendResult(o, zxid, res)
 	}
-}
-
-// completeEarly keeps the answer to a write that is committed while a sync before
-// it is not answered yet: answers come in the order of the requests.
-func (c *Client) completeEarly(o *owner, zxid int64, res *znode.Result) {
-	e := c.queue.write(0)
-	if e == nil {
-		return
-	}
-	out, state := c.out, c.state
-	c.out = nil
-	c.answerWrite(o, zxid, res)
-	e.kind, e.done, e.last = entryDone, c.out, c.state == StateClosed
-	c.out, c.state = out, state
 }
 
 // appendResult encodes the answer to a write.
@@ -320,21 +302,6 @@ func appendMulti(out []byte, subs []znode.Result) []byte {
 	return wire.MultiEnd.Append(out)
 }
 
-// appendDone gives the answer to a write that had to wait for a sync before it. Other
-// answers have been given since the write was applied, so its header tells of what is
-// applied now: a client must not take the zxid of its last answer for all it has seen.
-func (c *Client) appendDone(e *entry) {
-	const zxidAt = wire.FrameHeaderBytes + 4 // behind the xid
-	start := len(c.out)
-	c.out = append(c.out, e.done...)
-	if len(e.done) >= wire.FrameHeaderBytes+wire.ReplyHeaderBytes {
-		wire.PutLong(c.out, start+zxidAt, c.r.Tree().LastZxid())
-	}
-	if e.last {
-		c.setState(StateClosed)
-	}
-}
-
 // drain serves what waited behind a write that is answered now, up to the
 // next write. The tree is locked.
 func (c *Client) drain() demand {
@@ -346,8 +313,6 @@ func (c *Client) drain() demand {
 		case entryWrite, entrySync:
 			return demand{}
 		case entryNone:
-		case entryDone:
-			c.appendDone(e)
 		case entryRead:
 			if need := c.serve(e.xid, e.op, e.ids, c.queue.body(e)); need.kind != needNothing {
 				return need

@@ -65,6 +65,7 @@ type Client struct {
 	proposed    int  // of its writes, how many are on their way; owned by the loop
 	readOnly    bool // it was connected by a read-only server
 	held        bool // Feed stopped because there is no leader
+	behind      bool // Feed stopped because a write waits for a sync to be answered
 	dirty       bool // listed in Replica.dirty; owned by the applying goroutine
 	hasReadOnly bool
 	// skip is how many bytes of an oversized request are still to be dropped;

@@ -683,6 +683,44 @@ func TestZxidsOfAnswersNeverGoBack(t *testing.T) {
 	}
 }
 
+// What a client asked for after a sync and before a write is answered from before the
+// write, however long the sync takes.
+func TestReadsDoNotSeeLaterWrites(t *testing.T) {
+	e := newEnsemble(t, 3, 0, nil)
+	lead := e.leader()
+	at := e.other(lead)
+	g := e.guest(at)
+	g.call(1, wire.OpCreate, create("/x", "old", 0))
+	var late []zab.Message
+	held := true
+	e.drop = func(to int64, m zab.Message) bool {
+		if held && to == at && m.Type == zab.Sync {
+			late = append(late, m)
+			return true
+		}
+		return false
+	}
+	g.feed(request(2, wire.OpSync, syncBody("/x")))
+	g.feed(request(3, wire.OpGetData, unwatched("/x")))
+	g.feed(request(4, wire.OpSetData, setData("/x", "new")))
+	g.feed(request(5, wire.OpGetData, unwatched("/x")))
+	for range 3 {
+		e.settle()
+		e.tick()
+	}
+	held = false
+	e.members[at].inbox = append(e.members[at].inbox, late...)
+	got := g.wait(4)
+	if got[1].data() != "old" || got[2].Err != wire.OK || got[3].data() != "new" {
+		t.Fatalf("answers %+v", got)
+	}
+	for i := range got {
+		if got[i].Xid != int32(i+2) || i > 0 && got[i].Zxid < got[i-1].Zxid {
+			t.Fatalf("answers %+v", got)
+		}
+	}
+}
+
 // A session that has gone on at another server leaves no write behind that could be
 // sent to the next leader, even if its old connection looks alive.
 func TestSessionLeavesNoWriteBehind(t *testing.T) {

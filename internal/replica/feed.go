@@ -259,6 +259,13 @@ func (f *feed) frame(frame []byte) (demand, error) {
 	rd := wire.NewReader(frame)
 	var h wire.RequestHeader
 	h.Decode(&rd)
+	if h.Op.IsWrite() && c.queue.syncs > 0 {
+		// It could be committed before the sync is answered, and then the reads between
+		// them would see it.
+		c.behind, f.status = true, Wait
+		f.n -= wire.FrameHeaderBytes + len(frame) // not consumed yet
+		return demand{}, nil
+	}
 	need := f.request(h, frame[wire.RequestHeaderBytes:])
 	if need.kind != needNothing {
 		return need, nil

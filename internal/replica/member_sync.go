@@ -70,14 +70,13 @@ func (m *Member) synced() error {
 	m.syncs.sent = m.syncs.sent[1:]
 	for _, c := range g.clients {
 		c.mu.Lock()
-		e := c.queue.sync()
-		if e != nil && e.op == wire.OpSync {
-			e.kind = entryRead
-		} else if e != nil {
-			e.kind = entryNone
+		found := c.queue.synced()
+		if c.behind && c.queue.syncs == 0 {
+			c.behind = false
+			m.rep.resume = append(m.rep.resume, c)
 		}
 		c.mu.Unlock()
-		if e == nil {
+		if !found {
 			continue
 		}
 		if err := m.rep.drainNow(c); err != nil {

@@ -10,7 +10,6 @@ const (
 	entryWrite                  // a write on its way through the log
 	entryReply                  // an answer that is known and only waits for its turn
 	entrySync                   // a sync, or reads' wait for one, that the leader has not answered
-	entryDone                   // a write whose answer is made and waits for its turn
 	entryNone                   // nothing to answer
 )
 
@@ -25,8 +24,7 @@ type entry struct {
 	ids  []wire.ID // entryRead: the credentials at the time of arrival
 	off  int       // entryRead: where its body is in requestQueue.bodies
 	size int
-	held int    // entryWrite: the size of its body, which waits elsewhere
-	done []byte // entryDone: the answer
+	held int // entryWrite: the size of its body, which waits elsewhere
 }
 
 // requestQueue is the FIFO of a client's unanswered requests. Bodies of
@@ -37,6 +35,7 @@ type requestQueue struct {
 	head    int
 	bodies  []byte
 	held    int // sum of the entries' held
+	syncs   int // how many of them are entrySync
 }
 
 func (q *requestQueue) len() int   { return len(q.entries) - q.head }
@@ -46,6 +45,9 @@ func (q *requestQueue) push(e entry, body []byte) {
 	e.off, e.size = len(q.bodies), len(body)
 	q.bodies = append(q.bodies, body...)
 	q.held += e.held
+	if e.kind == entrySync {
+		q.syncs++
+	}
 	q.entries = append(q.entries, e)
 }
 
@@ -57,7 +59,7 @@ func (q *requestQueue) body(e *entry) []byte { return q.bodies[e.off : e.off+e.s
 // down when the dead part outweighs the living.
 func (q *requestQueue) pop() {
 	q.held -= q.entries[q.head].held
-	q.entries[q.head].ids, q.entries[q.head].done = nil, nil
+	q.entries[q.head].ids = nil
 	q.head++
 	if q.head == len(q.entries) {
 		q.entries, q.head = q.entries[:0], 0
@@ -83,14 +85,22 @@ func (q *requestQueue) compact() {
 	}
 }
 
-// sync returns the oldest sync that is not answered, or nil.
-func (q *requestQueue) sync() *entry {
+// synced makes the oldest sync that is not answered a read, which can be answered in
+// its turn. It is false when there is none.
+func (q *requestQueue) synced() bool {
 	for i := q.head; i < len(q.entries); i++ {
-		if q.entries[i].kind == entrySync {
-			return &q.entries[i]
+		e := &q.entries[i]
+		if e.kind != entrySync {
+			continue
 		}
+		q.syncs--
+		e.kind = entryRead
+		if e.op != wire.OpSync {
+			e.kind = entryNone
+		}
+		return true
 	}
-	return nil
+	return false
 }
 
 // write returns the n-th queued write, counted from 0, or nil.
