@@ -98,7 +98,7 @@ func (r *Replica) applyOne(payload []byte) (*Client, error) {
 	for i := range r.events {
 		r.deliver(&r.events[i], h.Zxid)
 	}
-	o := r.ownerOf(&h)
+	o := r.ownerOf(&h, &r.result)
 	r.followSession(&h, payload[znode.TxnHeaderBytes:], o)
 	if o.client == nil {
 		return nil, nil
@@ -243,7 +243,7 @@ func (c *Client) answerWrite(o *owner, zxid int64, res *znode.Result) {
 	case o.op == wire.OpCloseSession:
 		c.appendReply(o.xid, zxid, wire.OK)
 		c.setState(StateClosed)
-	case res.Code == wire.ErrSessionMoved:
+	case refusedAsMoved(res):
 		// The session lives on another connection (FinalRequestProcessor).
 		c.setState(StateClosed)
 	default:

@@ -756,3 +756,117 @@ func TestSessionLeavesNoWriteBehind(t *testing.T) {
 		t.Fatal("the connection whose write was dropped is open")
 	}
 }
+
+// A server that has lost its leader, and whose client has left for another one without
+// its knowing, does not take the session back when it returns; nor does anything of what
+// the client had asked for there happen any more, under this leader or under the next.
+func TestSessionIsNotTakenBack(t *testing.T) {
+	for _, next := range []bool{false, true} {
+		e := newEnsemble(t, 5, 0, nil)
+		lead := e.leader()
+		a := e.other(lead)
+		b := e.other(lead, a)
+		g := e.guest(a)
+		g.call(1, wire.OpCreate, create("/x", "", 0))
+		e.drop = func(to int64, m zab.Message) bool { return to == a || m.From == a }
+		for c, l := range e.conns {
+			if l.learner == a {
+				e.close(c, lead)
+			}
+		}
+		e.run(func() bool { return !e.members[a].m.Serving() })
+		g.feed(request(2, wire.OpSetData, setData("/x", "past")))
+		h := e.dial(b)
+		h.id, h.passwd = g.id, g.passwd
+		if r := h.join(); r.SessionID != g.id {
+			t.Fatalf("next %v: the session did not move: %+v", next, r)
+		}
+		if x := h.call(3, wire.OpGetData, unwatched("/x")); x.data() != "" {
+			t.Fatalf("next %v: %q", next, x.data())
+		}
+		if next {
+			e.kill(lead)
+		}
+		e.drop = nil
+		e.leader()
+		for range 100 {
+			g.feed(nil)
+			e.settle()
+			e.tick()
+		}
+		if g.c.State() != replica.StateClosed {
+			t.Fatalf("next %v: the connection that the client has left is open", next)
+		}
+		if x := h.call(4, wire.OpGetData, unwatched("/x")); x.data() != "" || h.c.State() != replica.StateConnected {
+			t.Fatalf("next %v: read %q, the connection is in state %d", next, x.data(), h.c.State())
+		}
+	}
+}
+
+// A session that comes to the leader is given to its client when all is over that it
+// did elsewhere.
+func TestSessionComesToTheLeaderWithItsPast(t *testing.T) {
+	e := newEnsemble(t, 3, 0, nil)
+	lead := e.leader()
+	at := e.other(lead)
+	g := e.guest(at)
+	g.call(1, wire.OpCreate, create("/x", "", 0))
+	held := true
+	var late []zab.Message
+	e.drop = func(to int64, m zab.Message) bool {
+		if held && to == lead && m.Type == zab.Ack {
+			late = append(late, m)
+			return true
+		}
+		return false
+	}
+	g.feed(request(2, wire.OpSetData, setData("/x", "past")))
+	e.settle()
+	h := e.dial(lead)
+	h.id, h.passwd = g.id, g.passwd
+	req := wire.ConnectRequest{TimeOut: 10_000, SessionID: g.id, Passwd: g.passwd}
+	h.feed(frame(req.Append(nil)))
+	e.settle()
+	if out := h.take(); len(out) != 0 {
+		t.Fatalf("the session is given away while a write of it is under way: %x", out)
+	}
+	held = false
+	e.members[lead].inbox = append(e.members[lead].inbox, late...)
+	e.run(func() bool { return h.c.State() == replica.StateConnected })
+	h.take()
+	if x := h.call(3, wire.OpGetData, unwatched("/x")); x.data() != "past" {
+		t.Fatalf("read %q", x.data())
+	}
+}
+
+// A multi of a session that has moved is not answered, like any other write.
+func TestMultiOfAMovedSession(t *testing.T) {
+	e := newEnsemble(t, 3, 0, nil)
+	lead := e.leader()
+	a := e.other(lead)
+	g := e.guest(a)
+	g.call(1, wire.OpCreate, create("/x", "", 0))
+	h := e.dial(e.other(lead, a))
+	h.id, h.passwd = g.id, g.passwd
+	e.drop = func(to int64, m zab.Message) bool { return to == a && m.Type == zab.Commit }
+	if r := h.join(); r.SessionID != g.id {
+		t.Fatalf("the session did not move: %+v", r)
+	}
+	body := wire.MultiHeader{Op: wire.OpSetData, Err: -1}.Append(nil)
+	body = wire.MultiEnd.Append(append(body, setData("/x", "stale")...))
+	g.feed(request(2, wire.OpMulti, body))
+	e.settle()
+	e.drop = nil
+	for c, l := range e.conns {
+		if l.learner == a {
+			e.close(c, a)
+			e.close(c, lead)
+		}
+	}
+	e.run(func() bool {
+		if got := g.answers(); len(got) != 0 {
+			t.Fatalf("answers %+v", got)
+		}
+		return g.c.State() == replica.StateClosed
+	})
+}

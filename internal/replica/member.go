@@ -153,6 +153,9 @@ func (m *Member) Submit(s *Submission, t Time) error {
 		m.rep.detach(s.Client)
 		return nil
 	}
+	if s.Client.State() == StateClosed {
+		return nil // it waits for nothing any more, and its session may be elsewhere
+	}
 	if m.epoch == 0 && m.rep.readOnly && s.Kind == SubmitConnect {
 		m.connectReadOnly(s, t)
 		return nil
@@ -236,8 +239,12 @@ func (m *Member) retry(t Time) error {
 // retryOne deals with one. What a client asked for that has gone meanwhile is dropped:
 // its session may have gone on elsewhere, and must not be overtaken by its own past.
 func (m *Member) retryOne(w waitingStep, t Time) error {
-	if w.remote != nil {
+	switch {
+	case w.remote != nil:
 		return m.serveRequest(w.remote, t)
+	case w.asked != nil:
+		m.attachHere(*w.asked, t)
+		return nil
 	}
 	if w.sub.Client.State() == StateClosed {
 		return nil
@@ -301,7 +308,7 @@ func (m *Member) applyBatch(t Time) error {
 	}
 	if m.leading {
 		m.rep.Committed(last)
-		m.releaseReplies()
+		m.releaseReplies(t)
 	}
 	return nil
 }
@@ -326,7 +333,7 @@ func (m *Member) serve(t Time) error {
 	if m.leading && m.opt.NoLeaderServes {
 		m.refuse()
 	} else {
-		m.claimSessions()
+		m.askAgain()
 		m.rep.open()
 	}
 	if m.leading {
@@ -343,9 +350,25 @@ func (m *Member) stop(t Time) {
 	m.leading, m.epoch, m.since = false, 0, t.Mono
 	m.rep.follow()
 	m.rep.shut()
+	m.takeBackAsked()
 	m.waiting.dropRemote()
 	m.replies, m.unsent = nil, nil
 	m.syncs.unsend()
+}
+
+// takeBackAsked has clients that wait for their sessions ask the next leader.
+func (m *Member) takeBackAsked() {
+	for i := range m.replies {
+		if a := m.replies[i].asked; a.client != nil {
+			m.asking[a.session] = append(m.asking[a.session], a)
+		}
+	}
+	m.waiting.drop(func(s *waitingStep) bool {
+		if s.asked != nil {
+			m.asking[s.asked.session] = append(m.asking[s.asked.session], *s.asked)
+		}
+		return s.asked != nil
+	})
 }
 
 // refuse closes all clients, and those that come, until there is a leader.
@@ -468,10 +491,12 @@ func sortedIDs[V any](m map[int64]V) []int64 {
 	return ids
 }
 
-// waitingStep is a submission, or a request that a learner sent to this leader.
+// waitingStep is a submission, a request that a learner sent to this leader, or a
+// client that asked the last leader for its session.
 type waitingStep struct {
 	sub    Submission
 	remote *remoteRequest
+	asked  *asked
 	bytes  int
 }
 

@@ -18,6 +18,10 @@ type remoteRequest struct {
 	op      wire.Op
 	body    []byte
 	ids     []wire.ID
+	// moves says that it is no request: the session has come to the learner, whose
+	// client asks for timeout.
+	moves   bool
+	timeout int32
 }
 
 // requestHead is session, cxid and operation in front of a forwarded request.
@@ -70,7 +74,7 @@ func (m *Member) packet(p *zab.Message, t Time) error {
 	case m.leading && p.Type == zab.Request:
 		return m.request(p, t)
 	case m.leading && p.Type == zab.Revalidate:
-		m.revalidate(p, t)
+		return m.revalidate(p, t)
 	case m.leading && p.Type == zab.Ping:
 		m.touchAll(p.Data, t)
 	case p.Type == zab.Revalidate:
@@ -99,6 +103,10 @@ func (m *Member) request(p *zab.Message, t Time) error {
 // transaction, for the learner waits for one; what cannot be served becomes an error
 // (PrepRequestProcessor.pRequest).
 func (m *Member) serveRequest(q *remoteRequest, t Time) error {
+	if q.moves {
+		m.answerMove(q, t)
+		return nil
+	}
 	if q.op == wire.OpSync {
 		_ = m.core.Sync(q.conn, 0) // a learner that is gone asks again when it is back
 		return nil
@@ -107,7 +115,8 @@ func (m *Member) serveRequest(q *remoteRequest, t Time) error {
 	if err != nil || done == wire.OK {
 		return err
 	}
-	return m.proposeError(q, done, t)
+	m.proposeError(q, done, t)
+	return nil
 }
 
 // propose makes a transaction of a request. A code other than OK says why it is none.
@@ -140,13 +149,12 @@ func (m *Member) propose(q *remoteRequest, from int64, t Time) (wire.Code, error
 }
 
 // proposeError gives a request a zxid and an error.
-func (m *Member) proposeError(q *remoteRequest, code wire.Code, t Time) error {
+func (m *Member) proposeError(q *remoteRequest, code wire.Code, t Time) {
 	zxid := m.rep.nextZxid
 	h := znode.TxnHeader{ClientID: q.session, Cxid: q.cxid, Zxid: zxid, Time: t.Wall, Type: wire.OpError}
 	m.log.End(znode.ErrorTxn{Code: code}.Append(h.Append(m.log.Begin())), zxid)
 	m.rep.nextZxid = zxidAfter(zxid)
 	m.rep.Stats.Proposals.Add(1)
-	return nil
 }
 
 // checkSession says whether the server from may write for a session
@@ -168,47 +176,77 @@ func (r *Replica) checkSession(id, from int64) wire.Code {
 	return wire.OK
 }
 
-// revalidate answers a learner to which a session has come. The answer follows the
-// session's last proposal: what the session did elsewhere is then over, and is not
-// mistaken for what it does there.
-func (m *Member) revalidate(p *zab.Message, t Time) {
+// revalidate takes the question of a learner to which a session has come.
+func (m *Member) revalidate(p *zab.Message, t Time) error {
 	rd := wire.NewReader(p.Data)
-	id, timeout := rd.Long(), rd.Int()
+	q := remoteRequest{conn: p.Conn, from: p.From, moves: true, session: rd.Long(), timeout: rd.Int()}
 	if rd.Err() != nil {
-		return
+		return nil
 	}
-	r := m.rep
-	s := r.sessions[id]
-	valid := s != nil && r.tracker.Touch(id, timeout, t.Mono)
-	var barrier int64
-	if valid {
-		s.owner, barrier = p.From, s.proposed
-		s.timeout.Store(timeout)
-		s.heard.Store(t.Mono)
-		s.touched = t.Mono
-		if c := s.client; c != nil {
-			s.client = nil
-			r.end(c)
-		}
+	if m.busy() {
+		m.waiting.pushRemote(&q)
+		return nil
 	}
-	m.replies = append(m.replies, delayedReply{
-		conn: p.Conn, barrier: barrier, data: wire.AppendBool(wire.AppendLong(nil, id), valid),
-	})
-	m.releaseReplies()
+	m.answerMove(&q, t)
+	return nil
 }
 
-// delayedReply is the answer to a revalidation, which leaves behind the commit of
-// barrier.
+// answerMove tells a learner whether the session that has come to it is alive.
+func (m *Member) answerMove(q *remoteRequest, t Time) {
+	barrier, valid := m.move(q.session, q.timeout, q.from, t)
+	m.replies = append(m.replies, delayedReply{
+		conn: q.conn, barrier: barrier, data: wire.AppendBool(wire.AppendLong(nil, q.session), valid),
+	})
+	m.releaseReplies(t)
+}
+
+// move makes a session that is alive that of the server to. The client is to be told
+// behind barrier: what the session did elsewhere is then over, and is not mistaken for
+// what it does there.
+//
+// A session that comes from another server, or from one that this leader does not
+// know, leaves a transaction that changes nothing: an error of the session that no
+// request of a client has caused. Where the session was attached before, and what it
+// asked for there may still wait for a leader, this is how the server learns that it
+// is not to be carried out any more. Whoever serves under a later leader has applied
+// it, because the client was not told before it was committed.
+func (m *Member) move(id int64, timeout int32, to int64, t Time) (barrier int64, valid bool) {
+	r := m.rep
+	s := r.sessions[id]
+	if s == nil || !r.tracker.Touch(id, timeout, t.Mono) {
+		return 0, false
+	}
+	if s.owner != to {
+		s.owner, s.proposed = to, r.nextZxid
+		m.proposeError(&remoteRequest{session: id, cxid: movedCxid}, wire.ErrSessionMoved, t)
+	}
+	s.timeout.Store(timeout)
+	s.heard.Store(t.Mono)
+	s.touched = t.Mono
+	return s.proposed, true
+}
+
+// movedCxid is the request number of the transaction that says that a session has
+// moved. Clients count from 1, and have other negative numbers for what is no write.
+const movedCxid = 0
+
+// delayedReply is the answer to a client whose session has come here or, with no
+// client, to a learner to which one has come. It leaves behind the commit of barrier.
 type delayedReply struct {
 	conn    zab.ConnID
 	barrier int64
 	data    []byte
+	asked
 }
 
-func (m *Member) releaseReplies() {
+func (m *Member) releaseReplies(t Time) {
 	n, applied := 0, m.rep.Tree().LastZxid()
 	for n < len(m.replies) && m.replies[n].barrier <= applied {
-		_ = m.core.Reply(m.replies[n].conn, m.replies[n].data) // a learner that is gone asks again
+		if d := &m.replies[n]; d.client != nil {
+			m.admit(&d.asked, true, t)
+		} else {
+			_ = m.core.Reply(d.conn, d.data) // a learner that is gone asks again
+		}
 		n++
 	}
 	m.replies = m.replies[n:]
@@ -243,16 +281,16 @@ func (m *Member) closeOrphans(t Time) error {
 	return nil
 }
 
-// attachHere gives a client of the leader its session.
-func (m *Member) attachHere(c *Client, id int64, timeout int32, t Time) {
-	r := m.rep
-	s := r.sessions[id]
-	if s == nil || !r.tracker.Touch(id, timeout, t.Mono) {
-		r.denySession(c)
+// attachHere gives a client of the leader its session, when all is over that the
+// session did elsewhere.
+func (m *Member) attachHere(a asked, t Time) {
+	barrier, valid := m.move(a.session, a.timeout, m.rep.opt.ServerID, t)
+	if !valid {
+		m.admit(&a, false, t)
 		return
 	}
-	s.owner = r.opt.ServerID
-	r.giveSession(c, s, timeout, t)
+	m.replies = append(m.replies, delayedReply{barrier: barrier, asked: a})
+	m.releaseReplies(t)
 }
 
 // connect decides a connect request. A new session is one more write; a known one is
@@ -277,9 +315,9 @@ func (m *Member) connect(s *Submission, t Time) error {
 		r.denySession(c)
 	case r.attachLocal(c, req.SessionID, timeout, t):
 	case m.leading:
-		m.attachHere(c, req.SessionID, timeout, t)
+		m.attachHere(asked{c, req.SessionID, timeout}, t)
 	default:
-		m.ask(c, req.SessionID, timeout)
+		m.ask(asked{c, req.SessionID, timeout})
 	}
 	return nil
 }

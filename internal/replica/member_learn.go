@@ -69,7 +69,8 @@ func (m *Member) proposeOwn(w *ownWrite, t Time) error {
 	if err != nil || code == wire.OK {
 		return err
 	}
-	return m.proposeError(&q, code, t)
+	m.proposeError(&q, code, t)
+	return nil
 }
 
 // resend gives the new leader every write that was on its way to the last one. All of
@@ -100,50 +101,63 @@ func (m *Member) resend() {
 	}
 }
 
-// asked is a client that waits for the leader's word about its session; or, with no
-// client, the one attached does.
+// asked is a client that waits for the leader's word about its session.
 type asked struct {
 	client  *Client
+	session int64
 	timeout int32
 }
 
 // ask has the leader say whether a session that a client brings is alive, which also
 // makes it this server's (Learner.validateSession).
-func (m *Member) ask(c *Client, id int64, timeout int32) {
-	m.asking[id] = append(m.asking[id], asked{c, timeout})
-	m.askLeader(id, timeout)
+func (m *Member) ask(a asked) {
+	m.asking[a.session] = append(m.asking[a.session], a)
+	m.askLeader(&a)
 }
 
-func (m *Member) askLeader(id int64, timeout int32) {
+func (m *Member) askLeader(a *asked) {
 	// If there is no leader any more, all is asked again when there is one.
-	_ = m.core.Forward(zab.Revalidate, wire.AppendInt(wire.AppendLong(nil, id), timeout), nil)
+	_ = m.core.Forward(zab.Revalidate, wire.AppendInt(wire.AppendLong(nil, a.session), a.timeout), nil)
 }
 
-// claimSessions tells a new leader which sessions are here. The leader learns whom to
-// let write for them, and this server which are gone.
-func (m *Member) claimSessions() {
-	ids := m.rep.sessionIDs()
-	for _, id := range ids {
-		s := m.rep.sessions[id]
-		switch {
-		case s.client == nil:
-		case m.leading:
-			s.owner = m.rep.opt.ServerID
-		default:
-			m.askLeader(id, s.timeout.Load())
-		}
-	}
+// askAgain asks a new leader what the last one has not answered. A leader asks itself,
+// in turn with all else that waits.
+//
+// Sessions that are attached here already are not asked about. A client that has left
+// for another server may look as if it were still here, and to ask would take its
+// session from where it is; if it has ended, the history says so. Whoever writes for it
+// first is the one it belongs to.
+func (m *Member) askAgain() {
 	for _, id := range sortedIDs(m.asking) {
 		list := m.asking[id]
 		if !m.leading {
-			m.askLeader(id, list[len(list)-1].timeout)
+			m.askLeader(&list[len(list)-1])
 			continue
 		}
 		delete(m.asking, id)
-		for _, a := range list {
-			m.attachHere(a.client, id, a.timeout, Time{Mono: m.rep.now})
+		for i := range list {
+			m.waiting.add(waitingStep{asked: &list[i]})
 		}
 	}
+}
+
+// admit gives a client its session, or tells it that there is none.
+func (m *Member) admit(a *asked, valid bool, t Time) {
+	r := m.rep
+	s := r.sessions[a.session]
+	switch {
+	case a.client.State() != StateConnecting:
+		return // gone by now
+	case !valid:
+		r.denySession(a.client)
+		return
+	case s == nil && m.leading:
+		r.denySession(a.client) // it was closed meanwhile
+		return
+	case s == nil:
+		s = r.openSession(a.session, a.timeout) // its creation is still on its way
+	}
+	r.giveSession(a.client, s, a.timeout, t)
 }
 
 // revalidated takes the leader's word about a session (Learner.revalidate).
@@ -153,27 +167,13 @@ func (m *Member) revalidated(data []byte, t Time) {
 	if rd.Err() != nil {
 		return
 	}
-	r := m.rep
-	s := r.sessions[id]
 	list := m.asking[id]
 	delete(m.asking, id)
-	if !valid {
-		if s != nil && s.client != nil {
-			r.end(s.client)
-		}
-		for _, a := range list {
-			r.denySession(a.client)
-		}
-		return
+	for i := range list {
+		m.admit(&list[i], valid, t)
 	}
-	for _, a := range list {
-		if a.client.State() != StateConnecting {
-			continue
-		}
-		if s == nil {
-			s = r.openSession(id, a.timeout)
-		}
-		r.giveSession(a.client, s, a.timeout, t)
+	if s := m.rep.sessions[id]; !valid && s != nil && s.client != nil {
+		m.rep.end(s.client)
 	}
 }
 

@@ -36,19 +36,14 @@ func (q *ownQueue) push(w *ownWrite) { q.list = append(q.list, w) }
 // take removes and returns the write that became the transaction of h, nil if it is
 // another server's or the leader's own. Writes of one session become transactions
 // in their order, so those before it will not become any: they are returned as
-// lost. If the transaction is the session's and none of these, then the session has
-// gone on at another server, and all of them are lost: sent to the next leader they
-// would come after what the session has done since.
+// lost.
 func (q *ownQueue) take(h *znode.TxnHeader) (w *ownWrite, lost []*ownWrite) {
 	i := slices.IndexFunc(q.list, func(w *ownWrite) bool {
 		return w.xid == h.Cxid && w.epoch != 0 &&
 			(h.Type == wire.OpError || (w.op == wire.OpCloseSession) == (h.Type == wire.OpCloseSession))
 	})
 	if i < 0 {
-		if h.Type != wire.OpCreateSession && h.Type != wire.OpCloseSession {
-			lost, q.list = q.list, nil
-		}
-		return nil, lost
+		return nil, nil
 	}
 	w, lost = q.list[i], q.list[:i]
 	if q.list = q.list[i+1:]; len(q.list) == 0 {
@@ -68,27 +63,62 @@ func (r *Replica) forget(w *ownWrite) {
 	}
 }
 
-// ownerOf returns who waits for a transaction that is being applied.
-func (r *Replica) ownerOf(h *znode.TxnHeader) owner {
+// ownerOf returns who waits for a transaction that is being applied, with that result.
+func (r *Replica) ownerOf(h *znode.TxnHeader, res *znode.Result) owner {
 	if !r.opt.Member {
 		return r.inflight.take(h.Zxid)
 	}
-	w := r.offers[h.ClientID]
-	if w != nil && h.Cxid == 0 {
+	if w := r.offers[h.ClientID]; w != nil && h.Cxid == 0 {
 		delete(r.offers, h.ClientID)
-	} else {
-		s := r.sessionOf(h.ClientID)
-		if s == nil || len(s.own.list) == 0 {
-			return owner{}
-		}
-		var lost []*ownWrite
-		w, lost = s.own.take(h)
-		for _, l := range lost {
-			r.end(l.client)
-		}
+		return w.owner
 	}
-	if w == nil {
+	s := r.sessionOf(h.ClientID)
+	if s == nil {
 		return owner{}
 	}
+	w, lost := s.own.take(h)
+	if w == nil {
+		if elsewhere(h, res) {
+			r.leave(s)
+		}
+		return owner{}
+	}
+	for _, l := range lost {
+		r.end(l.client)
+	}
 	return w.owner
+}
+
+// elsewhere reports whether a transaction that is none of a session's writes here shows
+// that the session has gone on at another server. The end of a session says nothing of
+// that, nor does a write that was refused because the session has moved: it is from
+// where it was before. But the leader says with just such a refusal of no request that
+// a session has moved; see Member.move.
+func elsewhere(h *znode.TxnHeader, res *znode.Result) bool {
+	if h.Type == wire.OpCreateSession || h.Type == wire.OpCloseSession {
+		return false
+	}
+	return h.Cxid == movedCxid || !refusedAsMoved(res)
+}
+
+// refusedAsMoved reports whether a write was refused because its session is another
+// server's.
+func refusedAsMoved(res *znode.Result) bool {
+	return res.Code == wire.ErrSessionMoved ||
+		slices.ContainsFunc(res.Sub, func(s znode.Result) bool { return s.Code == wire.ErrSessionMoved })
+}
+
+// leave closes the connection of a session that has gone elsewhere. What it asked for
+// here and is not done never will be: sent to the next leader it would come after what
+// the session has done since.
+func (r *Replica) leave(s *Session) {
+	for _, w := range s.own.list {
+		if w.client != nil {
+			r.end(w.client)
+		}
+	}
+	s.own = ownQueue{}
+	if s.client != nil {
+		r.end(s.client)
+	}
 }
