@@ -61,8 +61,9 @@ type learner struct {
 	mark      int64 // pongs needed for the confirmation round under way
 }
 
-// joining reports whether l is between NEWLEADER and UPTODATE: it will need what was proposed since.
-func (l *learner) joining() bool { return l.synced && !l.live }
+// joining reports whether l is on its way to UPTODATE and has a position to go on from: it will need what was proposed
+// since.
+func (l *learner) joining() bool { return (l.synced || l.snapping) && !l.live }
 
 // startLeading begins discovery as the elected leader.
 func (c *Core) startLeading() {
@@ -133,8 +134,9 @@ func (c *Core) leaderDisconnected(m Message) {
 }
 
 func (c *Core) leaderAlive(m Message) {
-	if l := c.heardFrom(m); l != nil && m.Type == SnapshotSent {
+	if l := c.heardFrom(m); l != nil && m.Type == SnapshotSent && l.snapping {
 		l.snapping = false
+		c.endSync(l)
 	}
 }
 
@@ -211,7 +213,7 @@ func (c *Core) overdue(l *learner) string {
 		if l.informed && c.now-l.heard > limit {
 			return "no ACKEPOCH in time"
 		}
-	case !l.synced:
+	case !l.synced && !l.snapping:
 	case c.now-l.heard > limit:
 		return "silent for too long"
 	case l.waitFor != 0 && c.now-l.waitSince > int64(c.cfg.SyncLimitTicks):

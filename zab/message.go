@@ -65,7 +65,8 @@ const (
 	// Alive tells that bytes of a snapshot flow on Conn, in either direction: a sign of life where no packet is complete.
 	// Once per tick is enough.
 	Alive
-	// SnapshotSent tells that the last byte of the snapshot ordered for Conn has been written.
+	// SnapshotSent tells that the last byte of the snapshot ordered for Conn has been written. The learner's NEWLEADER
+	// waits for it.
 	SnapshotSent
 
 	typeCount

@@ -26,7 +26,8 @@ func (c *Core) committedHere() int64 {
 	return c.leading.initial
 }
 
-// syncLearner queues everything from the first packet of synchronization up to NEWLEADER.
+// syncLearner queues everything from the first packet of synchronization up to NEWLEADER; behind a snapshot only when
+// that has left.
 func (c *Core) syncLearner(l *learner) {
 	op, pos := c.chooseSync(l)
 	switch op {
@@ -41,11 +42,23 @@ func (c *Core) syncLearner(l *learner) {
 		return
 	}
 	assert(pos >= c.log.base, "a learner goes on from a known position")
-	l.how = op.String()
+	l.how, l.heard = op.String(), c.now
 	l.sent, l.committed = pos, pos
-	if pos < c.log.memFrom {
+	if op != Snap {
+		c.endSync(l)
+	}
+}
+
+// endSync queues what a learner lacks behind what has been queued, and NEWLEADER.
+//
+// After a snapshot that is done when its last byte has been written. What was sent may hold everything that had been
+// committed by then, and says only that it holds what its stamp says. Until the learner has come past that point its
+// tree is of no one time, so all of it has to come before NEWLEADER: behind that, clients would be served meanwhile.
+// ZooKeeper's leader does the same, because it queues NEWLEADER after it has written the snapshot.
+func (c *Core) endSync(l *learner) {
+	if l.committed < c.log.memFrom {
 		l.how += " from disk"
-		c.toLearner(l, Message{Type: LogRange, Zxid: pos, Through: c.log.memFrom})
+		c.toLearner(l, Message{Type: LogRange, Zxid: l.committed, Through: c.log.memFrom})
 		l.sent, l.committed = c.log.memFrom, c.log.memFrom
 	}
 	c.feed(l)

@@ -202,4 +202,7 @@ func (c *Cluster) deliverConn(k *conn, side, i int) {
 	}
 	c.say(2, "%d>%d %s", o.sid, e.sid, message(p.Message))
 	c.step(n, p.Message)
+	if p.Type == zab.Snap && !o.closed {
+		c.step(c.node(o.sid), zab.Message{Type: zab.SnapshotSent, From: e.sid, To: o.sid, Conn: k.id, Zxid: p.Zxid})
+	}
 }
