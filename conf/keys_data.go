@@ -62,7 +62,7 @@ var dataKeys = []Key{
 		field:   func(c *Config) any { return &c.MaxBatchSize },
 	},
 	{
-		Name: "snapshot.compression.method", Source: Property, Use: Kept, Choices: []string{"", "gz", "snappy"},
+		Name: "snapshot.compression.method", Source: Property, Choices: []string{"", "gz", "snappy"},
 		Meaning: "Compression of exported snapshots: gz, snappy, or empty for none.",
 		field:   func(c *Config) any { return &c.SnapshotCompression },
 	},
@@ -72,7 +72,7 @@ var dataKeys = []Key{
 		field:   func(c *Config) any { return &c.SnapshotTrustEmpty },
 	},
 	{
-		Name: "serializeLastProcessedZxid.enabled", Source: Property, Use: Kept, Default: "true",
+		Name: "serializeLastProcessedZxid.enabled", Source: Property, Default: "true",
 		Meaning: "Exported snapshots name the last zxid; older servers skip it.",
 		field:   func(c *Config) any { return &c.SerializeLastProcessedZxid },
 	},

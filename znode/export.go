@@ -22,11 +22,18 @@ type ExportOptions struct {
 	// Epoch is the epoch this server has accepted. The one of the snapshot's
 	// zxid is taken when that is greater: Java does not start with less.
 	Epoch int64
-	// Gzip compresses the snapshot, which Java reads since 3.6.
-	Gzip bool
+	// Compression is how the snapshot is packed: not at all (""), CompressGzip or
+	// CompressSnappy, which Java reads since 3.6.
+	Compression string
 	// Snapshot chooses among the forms of the file.
 	Snapshot JavaSnapshotOptions
 }
+
+// The compressions, which are the suffixes of the files too.
+const (
+	CompressGzip   = "gz"
+	CompressSnappy = "snappy"
+)
 
 // exportTempName is a name that Java does not take for a snapshot.
 const exportTempName = "quorate-export.tmp"
@@ -82,8 +89,8 @@ func ExportJavaSnapshot(view Snapshot, o ExportOptions) (path string, err error)
 
 func (o *ExportOptions) snapshotPath(zxid int64) string {
 	path := filepath.Join(o.DataDir, javaVersionDir, JavaSnapshotName(zxid))
-	if o.Gzip {
-		path += ".gz"
+	if o.Compression != "" {
+		path += "." + o.Compression
 	}
 	return path
 }
@@ -107,14 +114,21 @@ func checkExportDir(o ExportOptions) error {
 }
 
 func (o *ExportOptions) writeSnapshot(w io.Writer, view Snapshot) error {
-	if !o.Gzip {
+	var packed io.WriteCloser
+	switch o.Compression {
+	case "":
 		return WriteJavaSnapshot(w, view, o.Snapshot)
+	case CompressGzip:
+		packed = gzip.NewWriter(w)
+	case CompressSnappy:
+		packed = newJavaSnappyWriter(w)
+	default:
+		return fmt.Errorf("unknown compression %q", o.Compression)
 	}
-	z := gzip.NewWriter(w)
-	if err := WriteJavaSnapshot(z, view, o.Snapshot); err != nil {
+	if err := WriteJavaSnapshot(packed, view, o.Snapshot); err != nil {
 		return err
 	}
-	return z.Close()
+	return packed.Close()
 }
 
 // writeFileSynced makes a file that is there whole or not at all.

@@ -318,7 +318,7 @@ func (f failingBackend) Checkpoint(Meta, func(*Change) (bool, error)) error { re
 func TestExportJava(t *testing.T) {
 	src := sampleBackend(t)
 	want := dump(t, src)
-	for _, o := range []ExportOptions{{}, {Gzip: true}, {Epoch: 9, Snapshot: JavaSnapshotOptions{LastZxid: true}}} {
+	for _, o := range []ExportOptions{{}, {Compression: CompressGzip}, {Compression: CompressSnappy}, {Epoch: 9, Snapshot: JavaSnapshotOptions{LastZxid: true}}} {
 		o.DataDir = filepath.Join(t.TempDir(), "export")
 		view, err := src.Snapshot()
 		if err != nil {

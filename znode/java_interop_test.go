@@ -290,7 +290,7 @@ func TestJavaInterop(t *testing.T) {
 			}
 			store := importFromJava(t, dir, method, session)
 			compareTrees(t, "imported", expected(t, store), want)
-			exportToJava(t, store, want, session, method == "gz")
+			exportToJava(t, store, want, session, method)
 		})
 	}
 }
@@ -324,14 +324,14 @@ func importFromJava(t *testing.T, dir, method string, session int64) *Store {
 
 // exportToJava exports the store, starts Java on it and compares what Java
 // says with want.
-func exportToJava(t *testing.T, store *Store, want map[string]seenNode, session int64, gz bool) {
+func exportToJava(t *testing.T, store *Store, want map[string]seenNode, session int64, compression string) {
 	t.Helper()
 	view, err := store.Snapshot()
 	if err != nil {
 		t.Fatal(err)
 	}
 	dir := t.TempDir()
-	path, err := ExportJava(view, ExportOptions{DataDir: dir, Gzip: gz})
+	path, err := ExportJava(view, ExportOptions{DataDir: dir, Compression: compression})
 	if err := errors.Join(err, view.Close()); err != nil {
 		t.Fatal(err)
 	}

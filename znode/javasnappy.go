@@ -89,3 +89,57 @@ func (s *javaSnappyReader) decode() error {
 	s.rest = s.block
 	return nil
 }
+
+// javaSnappyWriterBlock is how much snappy-java packs at a time.
+const javaSnappyWriterBlock = 32 << 10
+
+// javaSnappyWriter encodes snappy-java's framing. Close writes what is left; the
+// writer below stays open.
+type javaSnappyWriter struct {
+	w      io.Writer
+	began  bool
+	block  []byte // not yet packed
+	packed []byte
+}
+
+func newJavaSnappyWriter(w io.Writer) *javaSnappyWriter {
+	return &javaSnappyWriter{w: w, block: make([]byte, 0, javaSnappyWriterBlock)}
+}
+
+// Write implements [io.Writer].
+func (s *javaSnappyWriter) Write(p []byte) (n int, err error) {
+	for len(p) > 0 {
+		k := min(len(p), javaSnappyWriterBlock-len(s.block))
+		s.block = append(s.block, p[:k]...)
+		p, n = p[k:], n+k
+		if len(s.block) == javaSnappyWriterBlock {
+			if err := s.flush(); err != nil {
+				return n, err
+			}
+		}
+	}
+	return n, nil
+}
+
+// Close implements [io.Closer].
+func (s *javaSnappyWriter) Close() error { return s.flush() }
+
+func (s *javaSnappyWriter) flush() error {
+	if !s.began {
+		s.began = true
+		// The version of the format, and the oldest that can read it.
+		if _, err := s.w.Write(append(bytes.Clone(javaSnappyMagic), 0, 0, 0, 1, 0, 0, 0, 1)); err != nil {
+			return err
+		}
+	}
+	if len(s.block) == 0 {
+		return nil
+	}
+	s.packed = snappy.Encode(s.packed[:cap(s.packed)], s.block)
+	s.block = s.block[:0]
+	if _, err := s.w.Write(binary.BigEndian.AppendUint32(nil, uint32(len(s.packed)))); err != nil {
+		return err
+	}
+	_, err := s.w.Write(s.packed)
+	return err
+}

@@ -76,6 +76,11 @@ type Config struct {
 	SyncWarn time.Duration
 	// NoSync acknowledges writes that are not on disk (forceSync=no).
 	NoSync bool
+	// SnapshotCompression packs snapshots written for Java servers: "", "gz" or
+	// "snappy". SnapshotLastZxid adds what 3.9 writes and older ones skip
+	// (serializeLastProcessedZxid.enabled).
+	SnapshotCompression string
+	SnapshotLastZxid    bool
 	// NoDirAutocreate refuses to make missing data directories
 	// (datadir.autocreate=false).
 	NoDirAutocreate bool

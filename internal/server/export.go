@@ -27,7 +27,7 @@ func Export(cfg Config, out string) (Report, error) {
 		if err != nil {
 			return err
 		}
-		path, err := znode.ExportJava(snap, znode.ExportOptions{DataDir: out})
+		path, err := znode.ExportJava(snap, s.cfg.exportOptions(out))
 		r.Files = append(r.Files, path)
 		return errors.Join(err, snap.Close())
 	})
@@ -46,7 +46,7 @@ func ExportInPlace(cfg Config) (Report, error) {
 		if err != nil {
 			return err
 		}
-		path, err := znode.ExportJavaSnapshot(snap, znode.ExportOptions{DataDir: s.cfg.DataDir})
+		path, err := znode.ExportJavaSnapshot(snap, s.cfg.exportOptions(s.cfg.DataDir))
 		h, files = s.history, append(files, path)
 		return errors.Join(err, snap.Close())
 	})
@@ -55,6 +55,14 @@ func ExportInPlace(cfg Config) (Report, error) {
 	}
 	r.Files = files
 	return r, err
+}
+
+// exportOptions say how snapshots for Java servers are written.
+func (c *Config) exportOptions(dir string) znode.ExportOptions {
+	return znode.ExportOptions{
+		DataDir: dir, Compression: c.SnapshotCompression,
+		Snapshot: znode.JavaSnapshotOptions{LastZxid: c.SnapshotLastZxid},
+	}
 }
 
 // Check opens the database under cfg's directories as a start would, reads
