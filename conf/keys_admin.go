@@ -40,16 +40,16 @@ var adminKeys = with([]Key{
 		Meaning: "Ask for a client certificate.",
 	},
 	{
-		Name: "admin.snapshot.enabled", Default: "true", Use: Kept, field: adminField(func(a *Admin) any { return &a.SnapshotEnabled }),
+		Name: "admin.snapshot.enabled", Default: "true", field: adminField(func(a *Admin) any { return &a.SnapshotEnabled }),
 		Meaning: "Allow the command snapshot.",
 	},
 	{
 		Name: "admin.restore.enabled", Default: "true", Use: Kept, field: adminField(func(a *Admin) any { return &a.RestoreEnabled }),
-		Meaning: "Allow the command restore.",
+		Meaning: "Allow the command restore. There is none: docs/operations.md tells how a snapshot is restored.",
 	},
 	{
-		Name: "admin.rateLimiterIntervalInMS", Default: "300000", Use: Kept, Unit: "ms", Min: 0, Max: maxInt32, field: adminField(func(a *Admin) any { return &a.RateLimiterInterval }),
-		Meaning: "Least time between two snapshots or two restores.",
+		Name: "admin.rateLimiterIntervalInMS", Default: "300000", Unit: "ms", Min: 0, Max: maxInt32, field: adminField(func(a *Admin) any { return &a.RateLimiterInterval }),
+		Meaning: "Least time between two snapshots.",
 	},
 	{
 		Name: "audit.enable", Default: "false", Use: Kept, field: func(c *Config) any { return &c.AuditEnabled },

@@ -20,6 +20,10 @@ type AdminConfig struct {
 	CommandURL string
 	// IdleTimeout is how long a connection may be idle; 0 = 30 s.
 	IdleTimeout time.Duration
+	// NoSnapshot refuses the command snapshot (admin.snapshot.enabled=false);
+	// SnapshotInterval lies between two of them; 0 = no bound.
+	NoSnapshot       bool
+	SnapshotInterval time.Duration
 	// InitialConfig is what the command initial_configuration shows: the text of
 	// the configuration file.
 	InitialConfig string
@@ -99,6 +103,8 @@ func (h *adminHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		})
 	case strings.Trim(name, "/") == "":
 		h.index(w)
+	case name == "/snapshot" || name == "/snap":
+		h.snapshot(w, r)
 	default:
 		h.answer(w, http.StatusOK, h.s.runAdmin(strings.Trim(name, "/"), r.URL.Query()))
 	}
@@ -107,8 +113,13 @@ func (h *adminHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // index lists the commands as links.
 func (h *adminHandler) index(w http.ResponseWriter) {
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	names := []string{"snapshot"}
 	for _, c := range adminCommands() {
-		fmt.Fprintf(w, "<a href=\"%s/%s\">%s</a>\n<br/>\n", h.url, c.name, c.name)
+		names = append(names, c.name)
+	}
+	slices.Sort(names)
+	for _, name := range names {
+		fmt.Fprintf(w, "<a href=\"%s/%s\">%s</a>\n<br/>\n", h.url, name, name)
 	}
 }
 

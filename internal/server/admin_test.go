@@ -25,11 +25,16 @@ func withAdmin(c *Config) { c.Admin = &AdminConfig{Addr: "127.0.0.1:0"} }
 // httpDo asks an endpoint on a connection of its own.
 func httpDo(t testing.TB, method, url string) (status int, header http.Header, body string) {
 	t.Helper()
-	tr := &http.Transport{DisableKeepAlives: true}
 	req, err := http.NewRequest(method, url, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
+	return httpSend(t, req)
+}
+
+func httpSend(t testing.TB, req *http.Request) (status int, header http.Header, body string) {
+	t.Helper()
+	tr := &http.Transport{DisableKeepAlives: true}
 	resp, err := (&http.Client{Transport: tr, Timeout: patience}).Do(req)
 	if err != nil {
 		t.Fatal(err)

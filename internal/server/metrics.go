@@ -115,6 +115,7 @@ func (s *Server) metrics(r role) []metric {
 	s.treeMetrics(&m)
 	s.runtimeMetrics(&m)
 	s.bucket.metrics(&m)
+	s.snapshots.metrics(&m)
 	if !r.alone {
 		s.memberMetrics(&m, r)
 	}

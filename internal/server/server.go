@@ -41,6 +41,7 @@ type Server struct {
 	bucket    *connBucket // nil = sessions may come at any rate
 	// admin and prometheus are the HTTP endpoints; nil when there are none.
 	admin, prometheus *endpoint
+	snapshots         snapshots
 
 	start     time.Time // with a monotonic reading: the origin of mono
 	stats     stats
