@@ -70,8 +70,12 @@ func playOn(t *testing.T, c cast, e *ensemble.Ensemble, rows []row) {
 		for n < len(rows) && rows[0].calm && rows[n].calm {
 			n++
 		}
+		began := time.Now()
 		if err := calmDown(e); err != nil {
 			t.Fatal(err)
+		}
+		if took := time.Since(began); took > time.Second {
+			t.Errorf("before %q the members took %v to serve", rows[0].name, took)
 		}
 		var all sync.WaitGroup
 		for _, r := range rows[:n] {
