@@ -53,7 +53,7 @@ func (c *client) answer(f []byte) {
 
 func decodeAnswer(a *answer, r *request) error {
 	if a.Err != wire.OK {
-		return nil
+		return nil //nolint:nilerr // an answer that says no has no body
 	}
 	return a.decode(r.op)
 }
@@ -112,7 +112,7 @@ func (c *client) checkRead(r *request, a *answer) {
 			st, s.oracle.kidsAt(r.path, z))
 		return
 	}
-	c.watches.registered(c, r, a)
+	c.watches.registered(r, a)
 }
 
 // checkWrite: a write that is answered is committed, by the zxid of the answer, as it

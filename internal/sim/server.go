@@ -102,7 +102,7 @@ func (p *process) receive(m zab.Message) {
 	if p.dead {
 		return
 	}
-	p.s.trace.mix(int64(m.Type), m.From, m.To, m.Zxid, int64(m.Conn))
+	p.s.mix(int64(m.Type), m.From, m.To, m.Zxid, int64(m.Conn))
 	if p.s.telling() && m.Type != zab.Alive {
 		p.s.say("%d > %d  %s", m.From, p.m.id, message(&m))
 	}

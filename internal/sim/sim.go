@@ -70,7 +70,7 @@ func Simulate(seed int64, breakage Break, out io.Writer) (res Result) {
 		trace:  trace{hash: hashStart, out: out},
 		result: Result{Seed: seed, Syncs: map[string]int{}, Done: map[string]int{}},
 	}
-	s.checker.init()
+	s.init()
 	defer func() {
 		if p := recover(); p != nil {
 			if out != nil {

@@ -9,7 +9,7 @@ import (
 )
 
 var (
-	seeds = flag.Int("seeds", 300, "number of seeds to simulate; a tenth with -short")
+	seeds = flag.Int("seeds", 2000, "number of seeds to simulate; a tenth with -short")
 	seed  = flag.Int64("seed", 0, "the one seed to replay, with every step printed")
 	first = flag.Int64("first", 1, "first of the seeds")
 )

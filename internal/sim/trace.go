@@ -40,15 +40,15 @@ func (t *trace) mixBytes(b []byte) {
 
 // say writes a line, if somebody listens.
 func (s *sim) say(format string, args ...any) {
-	if s.trace.out != nil {
-		fmt.Fprintf(s.trace.out, "%9.3f ", float64(s.now)/float64(millisecond))
-		fmt.Fprintf(s.trace.out, format, args...)
-		fmt.Fprintln(s.trace.out)
+	if s.out != nil {
+		fmt.Fprintf(s.out, "%9.3f ", float64(s.now)/float64(millisecond))
+		fmt.Fprintf(s.out, format, args...)
+		fmt.Fprintln(s.out)
 	}
 }
 
 // telling reports whether lines are read.
-func (s *sim) telling() bool { return s.trace.out != nil }
+func (s *sim) telling() bool { return s.out != nil }
 
 // short writes a zxid as epoch.counter.
 func short(z int64) string {
@@ -77,7 +77,7 @@ func message(m *zab.Message) string {
 // write writes an order to a disk.
 func write(w *zab.Write) string {
 	text := fmt.Sprintf("#%d %s", w.Seq, w.Kind)
-	switch w.Kind {
+	switch w.Kind { //nolint:exhaustive // the others say all with their kind and entries
 	case zab.WriteAcceptedEpoch, zab.WriteCurrentEpoch:
 		text += fmt.Sprintf(" %d", w.Epoch)
 	case zab.WriteTruncate, zab.WriteInstall:

@@ -116,7 +116,7 @@ func (w *watchSet) due(c *client, z int64) {
 }
 
 // registered notes the watch that a read has left.
-func (w *watchSet) registered(c *client, r *request, a *answer) {
+func (w *watchSet) registered(r *request, a *answer) {
 	z := a.Zxid
 	switch {
 	case r.op == wire.OpAddWatch && r.flags == wire.AddWatchPersistent:
