@@ -3,7 +3,6 @@ package server
 import (
 	"errors"
 	"fmt"
-	"math"
 	"path/filepath"
 
 	"github.com/quorate/quorate/zab"
@@ -20,8 +19,9 @@ import (
 //  3. The place file is replaced by one that names the new store and the staged
 //     files. This is the step. Before it a crash leaves the old state, and what
 //     was prepared is removed at the next start; after it there is the new one.
-//  4. The staged files get their names and all other log files go, as do
-//     snapshots of a Java server, which stand for the old history.
+//  4. The staged files get their names and all other log files go. Snapshots of
+//     a Java server, which stand for the old history, get names that nobody
+//     reads.
 //  5. The place file is replaced by one that says that this is done.
 //
 // A start that finds the file of step 3 does 4 and 5 again.
@@ -79,7 +79,7 @@ func (h *history) replace(tree int, w *zab.Write) error {
 	if err := h.log.Replace(staged, w.Zxid); err != nil {
 		return err
 	}
-	if err := h.removeSnapshots(math.MinInt64); err != nil {
+	if err := h.disuseSnapshots(anyZxid); err != nil {
 		return err
 	}
 	return h.settle(w.Zxid)
@@ -117,7 +117,7 @@ func (h *history) finishInstall() error {
 	if err := txnlog.Adopt(h.o.Log, h.place.Staged); err != nil {
 		return fmt.Errorf("finishing the installation of a snapshot: %w", err)
 	}
-	if err := h.removeSnapshots(math.MinInt64); err != nil {
+	if err := h.disuseSnapshots(anyZxid); err != nil {
 		return err
 	}
 	return h.settle(h.place.Base)

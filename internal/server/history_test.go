@@ -297,8 +297,18 @@ func TestHistoryPurge(t *testing.T) {
 	if err := checkpointNow(h.tree()); err != nil {
 		t.Fatal(err)
 	}
+	for _, name := range []string{"snapshot.100000002", "snapshot.10000000a"} {
+		f, err := h.o.Log.FS.Create(h.metaPath(name))
+		if err := errors.Join(err, f.Close()); err != nil {
+			t.Fatal(err)
+		}
+	}
 	if after, err := h.purge(zx(2, 5), 0); err != nil || after != zx(1, 10) {
 		t.Fatalf("purged up to %#x, %v", after, err)
+	}
+	if names, err := h.o.Log.FS.List(h.o.metaDir()); err != nil || !slices.Contains(names, "disused-snapshot.100000002") ||
+		slices.Contains(names, "snapshot.100000002") || !slices.Contains(names, "snapshot.10000000a") {
+		t.Errorf("a snapshot that the log no longer goes with is left: %v, %v", names, err)
 	}
 	h = reopen(t, h)
 	b := mustBoot(t, h)

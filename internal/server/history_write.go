@@ -144,7 +144,7 @@ func (h *history) truncate(zxid int64) error {
 	if at > zxid {
 		return fmt.Errorf("cutting the log after %s, but the tree is at %s", zab.FormatZxid(zxid), zab.FormatZxid(at))
 	}
-	if err := h.removeSnapshots(zxid); err != nil {
+	if err := h.disuseSnapshots(func(z int64) bool { return z > zxid }); err != nil {
 		return err
 	}
 	if err := h.log.Truncate(zxid); err != nil {
@@ -154,24 +154,30 @@ func (h *history) truncate(zxid int64) error {
 	return nil
 }
 
-// removeSnapshots removes Java's snapshots of later than zxid, durably.
-func (h *history) removeSnapshots(zxid int64) error {
-	removed := false
+// disusedPrefix begins the names of Java's snapshots that must not be read any
+// more: the log does not go with them. Nobody takes them for snapshots.
+const disusedPrefix = "disused-"
+
+// disuseSnapshots renames Java's snapshots of such zxids, durably.
+func (h *history) disuseSnapshots(such func(zxid int64) bool) error {
+	renamed := false
 	err := h.eachSnapshot(func(name string, z int64) error {
-		if z <= zxid {
+		if !such(z) {
 			return nil
 		}
-		removed = true
-		return h.o.Log.FS.Remove(h.metaPath(name))
+		renamed = true
+		return h.o.Log.FS.Rename(h.metaPath(name), h.metaPath(disusedPrefix+name))
 	})
-	if err == nil && removed {
+	if err == nil && renamed {
 		err = h.o.Log.FS.SyncDir(h.o.metaDir())
 	}
 	if err != nil {
-		return fmt.Errorf("removing a snapshot of ZooKeeper's: %w", err)
+		return fmt.Errorf("renaming a snapshot of ZooKeeper's: %w", err)
 	}
 	return nil
 }
+
+func anyZxid(int64) bool { return true }
 
 // newestSnapshot returns the zxid of Java's last snapshot, or -1.
 func (h *history) newestSnapshot() (newest int64, err error) {
@@ -232,6 +238,11 @@ func (h *history) purge(checkpoint, retainBytes int64) (after int64, err error) 
 	after = h.log.PurgeLimit(from, retainBytes)
 	if after == 0 {
 		return h.place.Base, nil
+	}
+	// A Java server that found such a snapshot and the rest of the log would
+	// start without what lies between, and say nothing.
+	if err := h.disuseSnapshots(func(z int64) bool { return z < after }); err != nil {
+		return h.place.Base, err
 	}
 	if after > h.place.Base {
 		// First, because the next file may begin an epoch: nobody would see that
