@@ -77,6 +77,9 @@ func newMember(s *Server, store memberStore) (*member, error) {
 	if boot.Blank, err = s.cfg.blank(lastOf(&boot)); err != nil {
 		return nil, err
 	}
+	if boot.Blank {
+		s.log.Warn("the database is empty and the file initialize missing: no vote before a synchronization")
+	}
 	ensemble, err := zabEnsemble(&e.List)
 	if err != nil {
 		return nil, err
