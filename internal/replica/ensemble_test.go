@@ -470,6 +470,38 @@ func TestSessionMoves(t *testing.T) {
 	}
 }
 
+// A learner waits for a transaction for whatever it has forwarded: a Java server that
+// waits in vain carries out no write of its clients any more. So a session that is
+// closing is closed once more when another server asks for it.
+func TestEveryForwardedCloseBecomesATransaction(t *testing.T) {
+	e := newEnsemble(t, 3, 0, nil)
+	lead := e.leader()
+	a := e.other(lead)
+	b := e.other(lead, a)
+	g, h := e.guest(a), e.dial(b)
+	h.id, h.passwd = g.id, g.passwd
+	if r := h.join(); r.SessionID != g.id {
+		t.Fatalf("the session did not move: %+v", r)
+	}
+	e.members[a].held, e.members[b].held = true, true
+	before := e.members[lead].m.Status().LastZxid
+	for _, c := range []*guest{g, h} {
+		c.feed(request(7, wire.OpCloseSession, nil))
+		e.settle()
+	}
+	if n := e.members[lead].m.Status().LastZxid - before; n != 2 {
+		t.Errorf("two forwarded requests became %d transactions", n)
+	}
+	e.members[a].held, e.members[b].held = false, false
+	e.run(func() bool {
+		h.answers()
+		return g.c.State() == replica.StateClosed && h.c.State() == replica.StateClosed
+	})
+	if !e.sameTrees(lead) {
+		t.Error("the trees differ")
+	}
+}
+
 // A session that nobody renews ends, wherever its client is; one that is renewed at a
 // follower does not.
 func TestSessionsExpireAtTheLeader(t *testing.T) {

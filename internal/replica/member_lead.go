@@ -123,7 +123,7 @@ func (m *Member) serveRequest(q *remoteRequest, t Time) error {
 func (m *Member) propose(q *remoteRequest, from int64, t Time) (wire.Code, error) {
 	r := m.rep
 	if q.op == wire.OpCloseSession {
-		if r.tracker.IsClosing(q.session) {
+		if from == r.opt.ServerID && r.tracker.IsClosing(q.session) {
 			return wire.OK, nil // the one under way ends all its connections
 		}
 		r.tracker.SetClosing(q.session)
