@@ -3,9 +3,13 @@
 package ensemble
 
 import (
+	"bytes"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"time"
@@ -80,9 +84,36 @@ func (p *process) terminate() error {
 	}
 }
 
+// pause sends SIGSTOP and waits until it has reached every thread: one of them
+// might do much until then.
 func (p *process) pause() error {
 	p.stopped = true
-	return p.cmd.Process.Signal(syscall.SIGSTOP)
+	if err := p.cmd.Process.Signal(syscall.SIGSTOP); err != nil {
+		return err
+	}
+	return Await(fmt.Sprintf("the threads of process %d to stop", p.cmd.Process.Pid), p.threadsStopped)
+}
+
+func (p *process) threadsStopped() error {
+	all, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", p.cmd.Process.Pid))
+	if err != nil {
+		return err
+	}
+	for _, path := range all {
+		text, err := os.ReadFile(path)
+		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ESRCH) {
+			continue // the thread has ended
+		}
+		if err != nil {
+			return err
+		}
+		// The name of the thread, in brackets, may hold anything.
+		_, state, _ := strings.Cut(string(text[bytes.LastIndexByte(text, ')')+1:]), " ")
+		if !strings.HasPrefix(state, "T") {
+			return fmt.Errorf("%s is in state %.1s", path, state)
+		}
+	}
+	return nil
 }
 
 func (p *process) resume() error {
