@@ -903,3 +903,35 @@ func TestMultiOfAMovedSession(t *testing.T) {
 		return g.c.State() == replica.StateClosed
 	})
 }
+
+// A client that brings its session back to a server ends the connection it had there
+// before, at once: what still comes on that is from before what it did meanwhile.
+func TestOldConnectionEndsWhenTheSessionIsBroughtBack(t *testing.T) {
+	e := newEnsemble(t, 3, 0, nil)
+	lead := e.leader()
+	at := e.other(lead)
+	g := e.guest(at)
+	g.call(1, wire.OpCreate, create("/x", "", 0))
+	h := e.dial(e.other(lead, at))
+	h.id, h.passwd = g.id, g.passwd
+	e.drop = func(to int64, m zab.Message) bool { return to == at && m.Type == zab.Commit }
+	if r := h.join(); r.SessionID != g.id {
+		t.Fatalf("the session did not move: %+v", r)
+	}
+	back := e.dial(at)
+	req := wire.ConnectRequest{TimeOut: 10_000, SessionID: g.id, Passwd: g.passwd}
+	back.feed(frame(req.Append(nil)))
+	g.feed(request(2, wire.OpSetData, setData("/x", "late")))
+	e.settle()
+	for range 20 {
+		e.tick()
+		e.settle()
+	}
+	w := e.guest(lead)
+	if x := w.call(1, wire.OpGetData, unwatched("/x")); x.data() != "" {
+		t.Fatalf("%q was written on the old connection", x.data())
+	}
+	if g.c.State() != replica.StateClosed {
+		t.Fatal("the old connection is open")
+	}
+}

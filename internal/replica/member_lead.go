@@ -314,10 +314,22 @@ func (m *Member) connect(s *Submission, t Time) error {
 	case !session.CheckPassword(req.SessionID, req.Passwd):
 		r.denySession(c)
 	case r.attachLocal(c, req.SessionID, timeout, t):
-	case m.leading:
-		m.attachHere(asked{c, req.SessionID, timeout}, t)
 	default:
-		m.ask(asked{c, req.SessionID, timeout})
+		m.reattach(asked{c, req.SessionID, timeout}, t)
 	}
 	return nil
+}
+
+// reattach asks for a session that a client brings. The connection it had here, if any,
+// ends at once: what may still come on it, however late, is from before what the client
+// has done elsewhere meanwhile.
+func (m *Member) reattach(a asked, t Time) {
+	if s := m.rep.sessions[a.session]; s != nil && s.client != nil {
+		m.rep.end(s.client)
+	}
+	if m.leading {
+		m.attachHere(a, t)
+	} else {
+		m.ask(a)
+	}
 }
