@@ -164,6 +164,8 @@ type Config struct {
 	Metrics Metrics
 	// AuditEnabled writes an audit line for each change and session.
 	AuditEnabled bool
+	// AuditFile is where it goes; empty means into the server's log.
+	AuditFile string
 
 	// Tree bounds the tree in memory.
 	Tree Tree

@@ -52,8 +52,8 @@ var adminKeys = with([]Key{
 		Meaning: "Least time between two snapshots.",
 	},
 	{
-		Name: "audit.enable", Default: "false", Use: Kept, field: func(c *Config) any { return &c.AuditEnabled },
-		Meaning: "Write an audit line for every change and session.",
+		Name: "audit.enable", Default: "false", field: func(c *Config) any { return &c.AuditEnabled },
+		Meaning: "Write a line for every change that a client of this server asks for, in ZooKeeper's form, into quorate.audit.file.",
 	},
 	{
 		Name: "audit.impl.class", Default: "org.apache.zookeeper.audit.Slf4jAuditLogger", Use: Kept, field: scratch[string],

@@ -163,6 +163,11 @@ var nativeKeys = with([]Key{
 		field:   func(c *Config) any { return &c.Quorum.JavaPeers },
 	},
 	{
+		Name:    "quorate.audit.file",
+		Meaning: "File to which audit.enable appends its lines; empty writes them into the server's log.",
+		field:   func(c *Config) any { return &c.AuditFile },
+	},
+	{
 		Name: "quorate.logLevel", Default: "info", Choices: []string{"debug", "info", "warn", "error"},
 		Meaning: "Least severe level that is logged.",
 		field:   func(c *Config) any { return &c.LogLevel },

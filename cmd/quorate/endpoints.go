@@ -33,3 +33,11 @@ func prometheusConfig(c *conf.Config) *server.PrometheusConfig {
 		NoProcessInfo: !c.Metrics.ExportRuntimeInfo,
 	}
 }
+
+// auditConfig translates the configuration of the audit log; nil for none.
+func auditConfig(c *conf.Config) *server.AuditConfig {
+	if !c.AuditEnabled {
+		return nil
+	}
+	return &server.AuditConfig{File: c.AuditFile}
+}

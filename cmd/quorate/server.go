@@ -152,7 +152,7 @@ func serverConfig(c *conf.Config, log *zap.Logger) server.Config {
 		ReapInterval: c.Container.CheckInterval, ReapPerMinute: c.Container.MaxPerMinute,
 		NeverUsed: c.Container.MaxNeverUsedInterval,
 		Ensemble:  ensembleConfig(c),
-		Admin:     adminConfig(c), Prometheus: prometheusConfig(c),
+		Admin:     adminConfig(c), Prometheus: prometheusConfig(c), Audit: auditConfig(c),
 		Log: log, Version: announcedVersion(),
 	}
 	if c.ClientPort != 0 { // a member of an ensemble may go without clients

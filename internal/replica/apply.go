@@ -98,6 +98,9 @@ func (r *Replica) applyOne(payload []byte) (*Client, error) {
 	for i := range r.events {
 		r.deliver(&r.events[i], h.Zxid)
 	}
+	if h.Type == wire.OpCloseSession && r.opt.Audit != nil {
+		r.auditEnd(h.ClientID, r.events)
+	}
 	o := r.ownerOf(&h, &r.result)
 	r.followSession(&h, payload[znode.TxnHeaderBytes:], o)
 	if o.client == nil {
@@ -219,6 +222,9 @@ func (r *Replica) end(c *Client) {
 // complete answers the oldest write of the client. The tree is locked.
 func (c *Client) complete(o *owner, zxid int64, res *znode.Result) {
 	c.proposed--
+	if o.audit != nil {
+		c.r.audit(o, res)
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.state == StateClosed || c.queue.len() == 0 {

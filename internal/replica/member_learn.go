@@ -39,6 +39,7 @@ func (m *Member) write(s *Submission, t Time) error {
 		}
 	}
 	w := m.newWrite(s, c.session.ID, s.Op, s.Xid, s.Body)
+	w.audit = m.rep.auditNote(c.session.ID, s.IDs, s.Body)
 	if sess == nil || sess != c.session {
 		// The session has ended; so does this connection, if it has not already.
 		m.rep.end(c)

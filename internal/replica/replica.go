@@ -64,6 +64,11 @@ type Options struct {
 	// LocalUpgrade makes them global when they create an ephemeral. Only for a
 	// Member.
 	LocalSessions, LocalUpgrade bool
+	// Audit is told of every change that clients of this server ask for when it has
+	// been made or has failed, and of ephemerals that go with their session. The loop
+	// calls it, with locks held; it must not block for long, and not keep the record.
+	// nil is nobody.
+	Audit func(*AuditRecord)
 	// Admit decides whether a client may ask for a session, or for the one it had;
 	// one that may not is closed. Any goroutine may call it, also with locks held;
 	// it must not block. nil is everybody.
@@ -280,6 +285,7 @@ type owner struct {
 	op     wire.Op
 	xid    int32
 	at     int64 // ms, when it was received
+	audit  *auditNote
 }
 
 func (q *ownerQueue) push(o owner) { q.items = append(q.items, o) }

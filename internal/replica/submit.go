@@ -54,7 +54,9 @@ func (r *Replica) write(log Appender, s *Submission, t Time) error {
 	if s.Op == wire.OpCloseSession {
 		r.tracker.SetClosing(sess.ID)
 	}
-	ok, code, err := r.propose(log, &req, t, owner{client: s.Client, op: s.Op, xid: s.Xid, at: s.At})
+	ok, code, err := r.propose(log, &req, t, owner{
+		client: s.Client, op: s.Op, xid: s.Xid, at: s.At, audit: r.auditNote(sess.ID, s.IDs, s.Body),
+	})
 	if err != nil || ok {
 		return err
 	}

@@ -103,6 +103,9 @@ type Config struct {
 	Admin      *AdminConfig
 	Prometheus *PrometheusConfig
 
+	// Audit is the audit log; nil = none.
+	Audit *AuditConfig
+
 	// Log receives what operators should know; nil = nothing.
 	Log *zap.Logger
 	// Version is what srvr and envi announce.

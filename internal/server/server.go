@@ -39,6 +39,7 @@ type Server struct {
 
 	listeners []net.Listener
 	bucket    *connBucket // nil = sessions may come at any rate
+	audit     *auditor    // nil = no audit log
 	// admin and prometheus are the HTTP endpoints; nil when there are none.
 	admin, prometheus *endpoint
 	snapshots         snapshots
@@ -91,7 +92,10 @@ func newServer(cfg Config) *Server {
 	return s
 }
 
-func (s *Server) open() error {
+func (s *Server) open() (err error) {
+	if s.audit, err = openAudit(s.cfg.Audit, s.log); err != nil {
+		return err
+	}
 	if err := s.openStage(); err != nil {
 		return err
 	}
@@ -155,6 +159,9 @@ func (s *Server) replicaOptions() replica.Options {
 	if s.bucket != nil {
 		o.Admit = s.admitSession
 	}
+	if s.audit != nil {
+		o.Audit = s.audit.record
+	}
 	if e := c.Ensemble; e != nil {
 		o.Member = true
 		o.LocalSessions, o.LocalUpgrade = e.LocalSessions, e.LocalSessionsUpgrading
@@ -215,6 +222,7 @@ func (s *Server) Run(ctx context.Context) error {
 	}
 	s.loop.stage.start()
 	s.serveHTTP()
+	s.audit.server("serverStart", "success")
 	unhook := context.AfterFunc(ctx, s.stop)
 	defer unhook()
 
@@ -234,6 +242,7 @@ func (s *Server) Run(ctx context.Context) error {
 func (s *Server) stop() {
 	s.stopOnce.Do(func() {
 		close(s.stopping)
+		s.audit.server("serverStop", "invoked")
 		s.stopAccepting()
 		s.closeListeners()
 	})
@@ -275,10 +284,11 @@ func checkpointNow(tree *znode.Tree) error {
 }
 
 func (s *Server) closeStorage() error {
-	if s.history == nil {
-		return nil
+	err := s.audit.close()
+	if s.history != nil {
+		err = errors.Join(err, s.history.close())
 	}
-	return s.history.close()
+	return err
 }
 
 // goAttach runs f on a goroutine that the server waits for; after the end it
