@@ -58,12 +58,14 @@ func BenchmarkStoreLife(b *testing.B) {
 		next[i] = i * 1000
 	}
 	creations := func() (out []int) {
-		for range each / len(next) {
-			for l := range next {
-				out = append(out, next[l])
-				if next[l]++; next[l]%1000 == 0 {
-					next[l] += 1000 * (len(next) - 1)
-				}
+		for range each {
+			l := draw.IntN(len(next))
+			if draw.IntN(10*len(next)) < l { // some are slower than others
+				l = draw.IntN(len(next))
+			}
+			out = append(out, next[l])
+			if next[l]++; next[l]%1000 == 0 {
+				next[l] += 1000 * (len(next) - 1)
 			}
 		}
 		return out
@@ -84,6 +86,24 @@ func BenchmarkStoreLife(b *testing.B) {
 		}
 	}
 	b.Run("work=set", func(b *testing.B) { benchLife(b, s, rng, sets) })
+	var rec Record
+	var buf []byte
+	read := func(b *testing.B, tail string, want bool) {
+		const reads = 5000
+		begun := cpuTime(b)
+		for b.Loop() {
+			for range reads {
+				found, out, err := s.Get(append(lifePath(draw.IntN(nodes)), tail...), buf, &rec)
+				if buf = out; err != nil || found != want {
+					b.Fatal(found, err)
+				}
+			}
+		}
+		b.ReportMetric(0, "ns/op")
+		b.ReportMetric(float64((cpuTime(b)-begun).Nanoseconds())/float64(b.N)/reads, "cpu-ns/read")
+	}
+	b.Run("work=hit", func(b *testing.B) { read(b, "", true) })
+	b.Run("work=miss", func(b *testing.B) { read(b, "x", false) })
 }
 
 func benchLife(b *testing.B, s *Store, rng *rand.ChaCha8, numbers func() []int) {

@@ -30,7 +30,8 @@ const (
 	storeTableBytes  = 16 << 20  // of one sstable
 	storeSyncBytes   = 512 << 10 // written to a file between two hints to the kernel
 	storeBloomBits   = 10
-	storeBaseBytes   = 16 << 20  // of the level above the last
+	storeBaseBytes   = 64 << 20  // of the level above the last
+	storeTopLayers   = 6         // when half as many layers of tables overlap at the top, they are merged
 	storeMemtable    = 256 << 10 // never used: see Store
 	storeOpenFiles   = 500
 	storeTableFormat = pebble.FormatValueSeparation
@@ -260,6 +261,8 @@ func (s *Store) pebbleOptions() *pebble.Options {
 		MaxOpenFiles:               storeOpenFiles,
 		BytesPerSync:               storeSyncBytes,
 		LBaseMaxBytes:              storeBaseBytes,
+		L0CompactionThreshold:      storeTopLayers,
+		L0StopWritesThreshold:      1000, // nothing is written but by Ingest, which does not wait
 		CompactionConcurrencyRange: func() (int, int) { return 1, 1 },
 		Logger:                     storeLogger{s},
 		EventListener:              s.events(),
