@@ -29,6 +29,10 @@ type StoreOptions struct {
 	// know: slow disks, failed background work. nil is silence. It may be
 	// called from any goroutine.
 	Logger func(format string, args ...any)
+	// Background is called on each goroutine that merges sstables when it
+	// begins, and may lower the priority of its thread: the goroutine ends with
+	// its work. nil is nothing. It must not call the store.
+	Background func()
 }
 
 // storeCacheBytes is the default of StoreOptions.CacheBytes.

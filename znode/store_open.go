@@ -49,6 +49,9 @@ func OpenStore(o StoreOptions) (*Store, error) {
 	if s.opts.Logger == nil {
 		s.opts.Logger = func(string, ...any) {}
 	}
+	if s.opts.Background == nil {
+		s.opts.Background = func() {}
+	}
 	if s.opts.CacheBytes == 0 {
 		s.opts.CacheBytes = storeCacheBytes
 	}
@@ -279,6 +282,7 @@ func (s *Store) pebbleOptions() *pebble.Options {
 
 func (s *Store) events() *pebble.EventListener {
 	return &pebble.EventListener{
+		CompactionBegin: func(pebble.CompactionInfo) { s.opts.Background() },
 		BackgroundError: func(err error) { storeLogger{s}.Errorf("background work failed: %v", err) },
 		DataCorruption: func(info pebble.DataCorruptionInfo) {
 			s.fail(fmt.Errorf("%w: %s: %w", ErrCorrupt, filepath.Base(info.Path), info.Details))

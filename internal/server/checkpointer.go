@@ -3,6 +3,7 @@ package server
 import (
 	"errors"
 	"math/rand/v2"
+	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
@@ -25,6 +26,16 @@ type checkpointer struct {
 	done        chan error
 	flushing    bool // as soon as possible, whatever the counts say
 	waiters     []checkpointWaiter
+	hurry       atomic.Bool // set by the loop
+}
+
+// standBack is called on the goroutines that work in the background, of which
+// requests are to notice nothing. But when somebody waits for that work, or
+// transactions come faster than it is done, it is done as any other.
+func (k *checkpointer) standBack() {
+	if !k.hurry.Load() {
+		standBack()
+	}
 }
 
 // checkpointWaiter waits until a transaction is in the tree at rest.
@@ -108,6 +119,7 @@ func (k *checkpointer) evict() {
 // where others have committed it: it is written behind a barrier.
 func (k *checkpointer) start() {
 	s := k.s
+	k.hurry.Store(k.flushing || k.txns >= 2*k.dueTxns || k.bytes >= 2*s.cfg.CheckpointLogBytes)
 	k.schedule()
 	k.running, k.flushing = true, false
 	tree := s.rep.Tree()
@@ -121,6 +133,7 @@ func (k *checkpointer) start() {
 	s.goAttach(func() {
 		err := <-durable
 		if err == nil {
+			k.standBack()
 			err = c.Write()
 		}
 		s.stats.checkpoint(time.Since(began))

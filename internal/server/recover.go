@@ -63,7 +63,7 @@ func (s *Server) historyOptions(alone bool) historyOptions {
 	c := &s.cfg
 	o := historyOptions{
 		DataDir: c.DataDir, LogDir: c.LogDir, Alone: alone,
-		Store: znode.StoreOptions{},
+		Store: znode.StoreOptions{Background: s.loop.ckpt.standBack},
 		Log: txnlog.Options{
 			PreallocBytes: c.PreallocBytes, NoSync: c.NoSync || c.observesUnsynced(), RollBytes: c.LogRollBytes,
 		},
