@@ -25,7 +25,7 @@ func casts() []cast {
 
 // TestEnsemble plays what needs no settings of its own.
 func TestEnsemble(t *testing.T) {
-	play(t, casts(), slices.Concat(calmRows, sessionRows, stormyRows))
+	play(t, casts(), slices.Concat(calmRows, sessionRows, wordRows, configRows, watchRows, stormyRows))
 }
 
 // calmRows disturb nobody.

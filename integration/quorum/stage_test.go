@@ -299,3 +299,19 @@ func closed(err error) bool {
 	}
 	return false
 }
+
+// greeting tells what comes of asking for a new session with a server that has
+// no leader: a server may close the connection, or leave it waiting.
+func (s *scene) greeting(m *ensemble.Member) string {
+	s.Helper()
+	conn, err := integration.Dial(m.Addr())
+	s.must(err)
+	defer conn.Close()
+	conn.Patience = 300 * time.Millisecond
+	_, err = integration.Handshake(conn, integration.ConnectOptions{})
+	var late net.Error
+	if closed(err) || errors.As(err, &late) && late.Timeout() {
+		return "no answer"
+	}
+	return said(err)
+}

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 
 	"github.com/quorate/quorate/integration"
 	"github.com/quorate/quorate/integration/ensemble"
@@ -23,6 +24,7 @@ var stormyRows = []row{
 	{name: "quorum / election and availability", play: availability, want: `
 		leaders: 1
 		one voter and the observer stopped, write: ok
+		not serving: srvr, stat, mntr, conf: not serving; ruok imok, isro null; a new client: no answer
 		two voters stopped, a write, and they are back: closed, as by ZooKeeper: true
 		or: two voters stopped, a write, and they are back: ok, as by Quorate: true
 		two voters back, write: ok`},
@@ -128,6 +130,7 @@ func availability(s *scene) {
 		}
 		return nil
 	}))
+	s.see("not serving: %s; a new client: %s", s.wordsWithoutQuorum(leader), s.greeting(leader))
 	two := wire.CreateRequest{Path: []byte(s.root + "/two"), ACL: wire.OpenACL}
 	_, sent := c.Send(wire.OpCreate, two.Append(nil, wire.OpCreate))
 	s.must(s.e.Start())
@@ -144,6 +147,17 @@ func availability(s *scene) {
 	c = s.connect(leader)
 	_, err = c.Create(s.root+"/three", nil, 0)
 	s.see("two voters back, write: %s", said(err))
+}
+
+// wordsWithoutQuorum tells what a server says that serves nobody.
+func (s *scene) wordsWithoutQuorum(m *ensemble.Member) string {
+	var refused []string
+	for _, w := range []string{"srvr", "stat", "mntr", "conf"} {
+		if strings.TrimSpace(s.word(m, w)) == "This ZooKeeper instance is not currently serving requests" {
+			refused = append(refused, w)
+		}
+	}
+	return fmt.Sprintf("%s: not serving; ruok %s, isro %s", strings.Join(refused, ", "), s.word(m, "ruok"), s.word(m, "isro"))
 }
 
 // failOver: the leader is killed while a client writes through a follower.
