@@ -42,6 +42,8 @@ type row struct {
 	name string // as the table of features has it
 	// calm rows disturb no server and are played at once with their neighbours.
 	calm bool
+	// only names the casts that play the row; none: all of them.
+	only []string
 	play func(s *scene)
 	// want is what is to be seen, a line each. A line "[name] text" is for one
 	// cast only, a line "or: text" may stand instead of the one before it; a line
@@ -66,6 +68,7 @@ func play(t *testing.T, casts []cast, rows []row) {
 
 // playOn shows the rows on one ensemble.
 func playOn(t *testing.T, c cast, e *ensemble.Ensemble, rows []row) {
+	rows = slices.DeleteFunc(slices.Clone(rows), func(r row) bool { return r.only != nil && !slices.Contains(r.only, c.name) })
 	for len(rows) > 0 {
 		n := 1
 		for n < len(rows) && rows[0].calm && rows[n].calm {
@@ -179,6 +182,23 @@ func (s *scene) leader() *ensemble.Member {
 	m, err := s.e.AwaitLeader()
 	s.must(err)
 	return m
+}
+
+// letLead kills leaders until one of the given kind leads, starts them again and
+// returns it.
+func (s *scene) letLead(k ensemble.Kind) *ensemble.Member {
+	s.Helper()
+	for range s.e.Members {
+		leader := s.leader()
+		if leader.Kind() == k {
+			s.must(s.e.Start())
+			return leader
+		}
+		leader.Kill()
+		s.serves(s.followers()...)
+	}
+	s.Fatalf("nobody of the kind %s leads", k)
+	return nil
 }
 
 // followers returns the voters that run and do not lead.

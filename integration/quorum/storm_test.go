@@ -21,6 +21,12 @@ var stormyRows = []row{
 	{name: "quorum / lagging member, DIFF", play: lagging, want: `
 		member behind by 100 writes, back: has them
 		the leader counts 1 more DIFF, 0 more SNAP`},
+	{name: "quorum / full copy, SNAP", play: wiped, want: `
+		wiped and back: has all 300
+		the leader counts 0 more DIFF, 1 more SNAP`},
+	{name: "quorum / replicas agree", play: replicasAgree, want: `
+		equal trees and digests, with a digest that all remember: true
+		digest mismatches: 0`},
 	{name: "quorum / election and availability", play: availability, want: `
 		leaders: 1
 		one voter and the observer stopped, write: ok
@@ -104,6 +110,54 @@ func lagging(s *scene) {
 	s.see("the leader counts %d more DIFF, %d more SNAP", s.metric(leader, "zk_diff_count")-diffs, s.metric(leader, "zk_snap_count")-snaps)
 	_, err = s.e.Compare()
 	s.must(err)
+}
+
+// wiped: a member that has lost everything but its id is sent the whole tree.
+func wiped(s *scene) {
+	leader, away := s.leader(), s.followers()[0]
+	c := s.connect(leader)
+	_, err := c.write(s.root+"/x", 300)
+	s.must(err)
+	diffs, snaps := s.metric(leader, "zk_diff_count"), s.metric(leader, "zk_snap_count")
+	s.must(away.Stop())
+	s.must(os.RemoveAll(away.DataDir())) // the start makes it again, with myid
+	s.must(away.Start())
+	s.serves(away)
+	if s.missing(away, s.root+"/x", 300) == 0 {
+		s.see("wiped and back: has all 300")
+	}
+	s.see("the leader counts %d more DIFF, %d more SNAP", s.metric(leader, "zk_diff_count")-diffs, s.metric(leader, "zk_snap_count")-snaps)
+	_, err = s.e.Compare()
+	s.must(err)
+}
+
+// replicasAgree: members have equal trees, and the digests that they note at
+// every 128th transaction are equal too.
+func replicasAgree(s *scene) {
+	c := s.connect(s.followers()[0])
+	_, err := c.write(s.root+"/x", 300)
+	s.must(err)
+	_, err = s.e.AwaitEqual()
+	s.must(err)
+	_, err = s.e.Compare()
+	s.must(err)
+	noted, mismatches := map[int64]int{}, 0
+	for _, m := range s.e.Members {
+		digests, err := m.Digests()
+		s.must(err)
+		for zxid := range digests {
+			noted[zxid]++
+		}
+		mismatches += s.metric(m, "zk_digest_mismatches_count")
+	}
+	common := 0
+	for _, n := range noted {
+		if n == len(s.e.Members) {
+			common++
+		}
+	}
+	s.see("equal trees and digests, with a digest that all remember: %v", common > 0)
+	s.see("digest mismatches: %d", mismatches)
 }
 
 // availability: a majority of the voters serves, and nothing less.
