@@ -35,7 +35,7 @@ func (t *Tree) Apply(h *TxnHeader, body []byte, res *Result, events []Event) ([]
 		return a.events, fmt.Errorf("znode: %v 0x%x: %w", h.Type, h.Zxid, err)
 	}
 	t.zxid = h.Zxid
-	if d, ok := DecodeTxnDigest(rest); ok && t.opt.Digest && d.Version == DigestVersion && d.Digest != t.digest {
+	if d, ok := DecodeTxnDigest(rest); ok && t.opt.Digest && d.Version == DigestVersion && d.Digest != t.digest && t.Whole() {
 		t.mismatches++
 	}
 	t.reapTombs(4 + 2*(t.freeze.tombs.len()-gone))

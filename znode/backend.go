@@ -21,6 +21,10 @@ type Meta struct {
 	DataBytes int64           // sum of path and data lengths (approximate_data_size)
 	Sessions  map[int64]int32 // id -> timeout, ms
 	ACLs      map[ACLID]ACLEntry
+	// WholeFrom is the zxid from which on Digest is right again, if that is after
+	// Zxid: a snapshot that a Java server writes while it goes on contains some of
+	// what comes after its zxid. 0 otherwise.
+	WholeFrom int64
 }
 
 // ACLEntry is one list of the table and how many znodes use it.

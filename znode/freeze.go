@@ -106,7 +106,7 @@ func (t *Tree) BeginCheckpoint() *Checkpoint {
 	}
 	c := &Checkpoint{t: t, gen: f.now, ids: f.dirty, tomb: f.tombs, size: f.dirtyBytes, meta: Meta{
 		Zxid: t.zxid, Digest: t.digest, NodeCount: t.nodeCount, DataBytes: t.dataBytes,
-		Sessions: t.Sessions(), ACLs: t.acls.Entries(),
+		Sessions: t.Sessions(), ACLs: t.acls.Entries(), WholeFrom: t.wholeFrom,
 	}}
 	c.keys.pages, c.keys.chunks, c.keys.large = t.nodes.pages, t.nodes.chunks, t.nodes.large
 	f.now++

@@ -156,7 +156,7 @@ func (res *ImportResult) importSnapshot(o ImportOptions, file javaFile, into Bac
 	if err != nil {
 		return err
 	}
-	imp.meta.Zxid = file.zxid
+	imp.stamp(file.zxid)
 	if err := imp.checkpoint(into); err != nil {
 		return fmt.Errorf("%s: %w", file.path, err)
 	}
@@ -194,6 +194,7 @@ type javaImport struct {
 	meta   Meta
 	acls   map[int64]ACLID  // by the snapshot's number
 	lists  map[string]ACLID // by the encoded list
+	newest int64            // zxid in a Stat
 
 	// zookeeper and config say that the znodes of these names have come.
 	zookeeper, config bool
@@ -309,6 +310,16 @@ func (imp *javaImport) count(path []byte, rec *Record) {
 	imp.meta.NodeCount++
 	imp.meta.DataBytes += int64(len(path) + len(rec.Data))
 	imp.meta.Digest += NodeDigest(rec.Prefix, &rec.Stat, path)
+	imp.newest = max(imp.newest, rec.Stat.Czxid, rec.Stat.Mzxid, rec.Stat.Pzxid)
+}
+
+// stamp says what the znodes are as of. What is newer among them was there
+// already when they were written down.
+func (imp *javaImport) stamp(zxid int64) {
+	imp.meta.Zxid = zxid
+	if imp.newest > zxid {
+		imp.meta.WholeFrom = imp.newest
+	}
 }
 
 // countChild counts path as a child of its parent.

@@ -193,6 +193,9 @@ func appendMeta(dst []byte, m *Meta) []byte {
 	for _, id := range slices.Sorted(maps.Keys(m.ACLs)) {
 		dst = appendACLEntry(dst, id, m.ACLs[id])
 	}
+	if m.WholeFrom != 0 {
+		dst = binary.AppendVarint(dst, m.WholeFrom)
+	}
 	sum := crc32.ChecksumIEEE(dst[start+recordChecksumBytes:])
 	binary.LittleEndian.PutUint32(dst[start:], sum)
 	return dst
@@ -220,6 +223,9 @@ func decodeMeta(value []byte) (Meta, error) {
 	m := Meta{
 		Zxid: r.varint(), Digest: r.fixed64(), NodeCount: r.varint(), DataBytes: r.varint(),
 		Sessions: r.sessions(), ACLs: r.aclTable(),
+	}
+	if len(r.b) > 0 {
+		m.WholeFrom = r.varint()
 	}
 	if r.bad || len(r.b) > 0 {
 		return Meta{}, fmt.Errorf("znode: metadata of the tree: %w: damaged fields", ErrCorrupt)

@@ -38,7 +38,7 @@ func FuzzRecord(f *testing.F) {
 
 func FuzzMeta(f *testing.F) {
 	m := Meta{
-		Zxid: 1, Digest: 2, NodeCount: 3, DataBytes: 4, Sessions: map[int64]int32{1: 2, -1: 4},
+		Zxid: 1, Digest: 2, NodeCount: 3, DataBytes: 4, WholeFrom: 5, Sessions: map[int64]int32{1: 2, -1: 4},
 		ACLs: map[ACLID]ACLEntry{2: {ACL: []wire.ACL{{Perms: 1, ID: wire.ID{Scheme: "a", ID: "b"}}}, Refs: 1}},
 	}
 	f.Add(appendMeta(nil, &m))

@@ -71,7 +71,7 @@ func ReadSnapStream(r io.Reader, zxid int64, into Backend) (SnapStreamResult, er
 	if err := readSnapStream(r, imp); err != nil {
 		return SnapStreamResult{}, fmt.Errorf("znode: receiving a snapshot: %w", err)
 	}
-	imp.meta.Zxid = zxid
+	imp.stamp(zxid)
 	if err := imp.checkpoint(into); err != nil {
 		return SnapStreamResult{}, fmt.Errorf("znode: receiving a snapshot: %w", err)
 	}

@@ -157,6 +157,40 @@ func TestSnapStreamUnknownACL(t *testing.T) {
 	}
 }
 
+// TestSnapStreamAheadOfItself: a Java leader writes its znodes one after another
+// and goes on meanwhile. Until the transactions behind the snapshot are there the
+// tree's digest is that of no moment, and not compared.
+func TestSnapStreamAheadOfItself(t *testing.T) {
+	b := wire.AppendInt(wire.AppendInt(nil, 0), 0)
+	for path, zxid := range map[string]int64{"": 0, "/a": 3, "/b": 8} {
+		b = wire.AppendInt(wire.AppendString(b, path), -1)
+		b = appendJavaStat(wire.AppendLong(b, -1), &Stat{Mzxid: zxid})
+	}
+	into := NewMemBackend()
+	_, err := ReadSnapStream(bytes.NewReader(wire.AppendString(wire.AppendString(b, "/"), snapStreamEnd)), 5, into)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tree, err := Open(Options{Backend: into, Digest: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	wrong := TxnDigest{Version: DigestVersion, Digest: 1}
+	for zxid := int64(6); zxid <= 9; zxid++ {
+		h := TxnHeader{Zxid: zxid, Type: wire.OpError}
+		var res Result
+		if _, err := tree.Apply(&h, wrong.Append(ErrorTxn{Code: wire.ErrNoNode}.Append(nil)), &res, nil); err != nil {
+			t.Fatal(err)
+		}
+		if got, want := tree.DigestMismatches(), max(0, zxid-7); got != want {
+			t.Errorf("at zxid %d %d digests are wrong, want %d", zxid, got, want)
+		}
+	}
+	if c, _, _ := into.Meta(); c.WholeFrom != 8 {
+		t.Errorf("whole from %d", c.WholeFrom)
+	}
+}
+
 // TestSnapStreamHostileLengths: no memory is to be had by a length.
 func TestSnapStreamHostileLengths(t *testing.T) {
 	stream := streamBytes(t, sampleBackend(t))[:800]

@@ -47,6 +47,7 @@ type Tree struct {
 	nodeCount  int64
 	dataBytes  int64
 	mismatches int64
+	wholeFrom  int64 // see Meta.WholeFrom
 
 	freeze  freezer
 	hand    uint32 // of the clock, see Evict
@@ -88,6 +89,7 @@ func Open(o Options) (*Tree, error) {
 		return t, nil
 	}
 	t.zxid, t.digest, t.nodeCount, t.dataBytes = m.Zxid, m.Digest, m.NodeCount, m.DataBytes
+	t.wholeFrom = m.WholeFrom
 	if m.Sessions != nil {
 		t.sessions = m.Sessions
 	}
@@ -391,8 +393,13 @@ func (t *Tree) LastZxid() int64 { return t.zxid }
 // Digest is the digest of the whole tree; locking as for LastZxid.
 func (t *Tree) Digest() uint64 { return t.digest }
 
+// Whole reports whether the tree is as of LastZxid: one from a Java server's
+// snapshot may be ahead of it for a while, and its digest is nobody else's then.
+// Locking as for LastZxid.
+func (t *Tree) Whole() bool { return t.zxid >= t.wholeFrom }
+
 // DigestMismatches counts the transactions whose digest differed from the
-// tree's after them; locking as for LastZxid.
+// tree's after them, while it was whole; locking as for LastZxid.
 func (t *Tree) DigestMismatches() int64 { return t.mismatches }
 
 // NodeCount counts the znodes, the root once; locking as for LastZxid.

@@ -94,7 +94,9 @@ func (r *Replica) applyOne(payload []byte) (*Client, error) {
 		return nil, err
 	}
 	r.Stats.Commits.Add(1)
-	r.digests.note(h.Zxid, r.Tree().Digest())
+	if r.Tree().Whole() {
+		r.digests.note(h.Zxid, r.Tree().Digest())
+	}
 	for i := range r.events {
 		r.deliver(&r.events[i], h.Zxid)
 	}
