@@ -80,6 +80,8 @@ goroutine 1 [running]:
 12:03 ERROR ZooKeeperCriticalThread - Severe unrecoverable error, from thread : SyncThread:2
 12:03 ERROR ZooKeeperCriticalThread - Severe unrecoverable error, from thread : ProcessThread(sid:1)
 12:03 INFO all is well
+12:04 ERROR ZooKeeperCriticalThread - Severe unrecoverable error, from thread : SyncThread:2
+java.lang.NullPointerException: Cannot invoke "java.net.Socket.isClosed()" because "this.learner.sock" is null
 `
 	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
 		t.Fatal(err)

@@ -20,6 +20,9 @@ var fatalLines = []fatalLine{
 		pattern: regexp.MustCompile(`Severe unrecoverable error`), means: "a Java thread that cannot be missed died",
 		// A learner that cannot reach its leader any more ends its server this way.
 		except: regexp.MustCompile(`from thread : (Follower|Observer)RequestProcessor`),
+		// So does one that finds the connection closed by its other thread when it
+		// has an acknowledgement to send.
+		exceptNext: regexp.MustCompile(`NullPointerException: .*"this\.learner\.sock" is null`),
 	},
 	{pattern: regexp.MustCompile(`OutOfMemoryError|StackOverflowError|NoClassDefFoundError|AssertionError`), means: "the JVM is broken"},
 	{pattern: regexp.MustCompile(`Digests are not matching|digest mismatch|DigestMismatch`), means: "a tree differs from the leader's"},
@@ -32,6 +35,8 @@ type fatalLine struct {
 	pattern *regexp.Regexp
 	means   string
 	except  *regexp.Regexp // nil: no exception
+	// exceptNext is of the line behind it, which tells the cause; nil: no exception.
+	exceptNext *regexp.Regexp
 }
 
 func (f fatalLine) matches(line []byte) bool {
@@ -50,13 +55,16 @@ func scanLog(path string, expected *regexp.Regexp) ([]string, error) {
 	var out []string
 	lines := bufio.NewScanner(f)
 	lines.Buffer(nil, 64<<20)
+	var unless *regexp.Regexp // of the line behind the last one found
 	for n := 1; lines.Scan(); n++ {
-		if expected != nil && expected.Match(lines.Bytes()) {
-			continue
+		if unless != nil && unless.Match(lines.Bytes()) {
+			out = out[:len(out)-1]
 		}
+		unless = nil
 		for _, fatal := range fatalLines {
-			if fatal.matches(lines.Bytes()) {
+			if fatal.matches(lines.Bytes()) && (expected == nil || !expected.Match(lines.Bytes())) {
 				out = append(out, fmt.Sprintf("%s:%d: %s: %s", filepath.Base(path), n, fatal.means, strings.TrimSpace(lines.Text())))
+				unless = fatal.exceptNext
 				break
 			}
 		}
