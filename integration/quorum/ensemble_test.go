@@ -171,7 +171,7 @@ func hops(s *scene) {
 			c, err = integration.Connect(m.Addr(), integration.ConnectOptions{LastZxidSeen: zxid})
 			return err
 		}))
-		rep, _, err := c.Call(wire.OpExists, wire.PathWatch{Path: []byte(s.root + "/x")}.Append(nil))
+		rep, _, err := c.Call(wire.OpExists, readRequest(s.root+"/x", false))
 		s.must(err)
 		r := wire.NewReader(rep.Body)
 		var st wire.Stat

@@ -46,7 +46,7 @@ func (s *scene) askStopped(m *ensemble.Member, sync bool) string {
 		_, err = c.Send(wire.OpSync, wire.AppendString(nil, path))
 		s.must(err)
 	}
-	_, err = c.Send(wire.OpGetData, wire.PathWatch{Path: []byte(path)}.Append(nil))
+	_, err = c.Send(wire.OpGetData, readRequest(path, false))
 	s.must(err)
 	s.must(m.Resume())
 	for {

@@ -40,12 +40,10 @@ func (c *client) ask(op wire.Op, body []byte) (integration.Reply, string) {
 	return rep, eventNames(events)
 }
 
-// read asks for a znode's data, its existence or its children, and returns the
-// error and the events before the answer.
-func (c *client) read(op wire.Op, path string, watch bool) (error, string) {
-	c.s.Helper()
-	rep, events := c.ask(op, wire.PathWatch{Path: []byte(path), Watch: watch}.Append(nil))
-	return codeOf(rep), events
+// readRequest is the body of a request for a znode's data, its existence or its
+// children.
+func readRequest(path string, watch bool) []byte {
+	return wire.PathWatch{Path: []byte(path), Watch: watch}.Append(nil)
 }
 
 // farWatches: a client at one server watches what another changes.
@@ -63,12 +61,12 @@ func farWatches(s *scene) {
 		{wire.OpGetChildren, func() error { _, err := b.Create(path+"/y", nil, 0); return err }},
 		{wire.OpExists, func() error { return errors.Join(b.Delete(path+"/y", -1), b.Delete(path, -1)) }},
 	} {
-		_, _ = a.read(step.op, path, true)
+		a.ask(step.op, readRequest(path, true))
 		s.must(step.change())
 		_, now, _ := b.Get(path, false)
 		var came string
 		for shown := false; !shown; {
-			rep, more := a.ask(wire.OpExists, wire.PathWatch{Path: []byte(path)}.Append(nil))
+			rep, more := a.ask(wire.OpExists, readRequest(path, false))
 			came += more
 			var got wire.Stat
 			if r := wire.NewReader(rep.Body); rep.Err == wire.OK {
