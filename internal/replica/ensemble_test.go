@@ -41,6 +41,12 @@ type node struct {
 
 func newEnsemble(t testing.TB, voters int, observers int, change func(*replica.Options)) *ensemble {
 	t.Helper()
+	return newTunedEnsemble(t, voters, observers, change, func(*zab.Config) {})
+}
+
+// newTunedEnsemble is newEnsemble with cores whose configuration tune changes.
+func newTunedEnsemble(t testing.TB, voters, observers int, change func(*replica.Options), tune func(*zab.Config)) *ensemble {
+	t.Helper()
 	e := &ensemble{
 		t: t, members: map[int64]*node{}, conns: map[zab.ConnID]*link{},
 		time: replica.Time{Mono: 1_000_000, Wall: 1_700_000_000_000},
@@ -62,6 +68,7 @@ func newEnsemble(t testing.TB, voters int, observers int, change func(*replica.O
 			ID: id, Observer: i >= voters,
 			Ensemble: zab.Ensemble{Quorum: quorum.NewMajority(list...), Text: []byte("text")},
 		}
+		tune(&cfg)
 		m, err := replica.NewMember(cfg, w.r, replica.MemberOptions{ReadOnlyMillis: 2000}, e.time)
 		if err != nil {
 			t.Fatal(err)
@@ -616,6 +623,20 @@ func TestLocalSessions(t *testing.T) {
 		}
 		if n := e.members[lead].m.Replica().Tree().SessionCount(); n != 0 {
 			t.Fatalf("%d sessions left", n)
+		}
+	}
+}
+
+// A leader that takes no more proposals for now makes the second transaction of an
+// upgrade when it takes them again.
+func TestUpgradeAtTheLimit(t *testing.T) {
+	e := newTunedEnsemble(t, 3, 0,
+		func(o *replica.Options) { o.LocalSessions, o.LocalUpgrade = true, true },
+		func(c *zab.Config) { c.OutstandingMax = 1 })
+	g := e.guest(e.leader())
+	for i, path := range []string{"/a", "/b"} {
+		if a := g.call(int32(i+1), wire.OpCreate, create(path, "", wire.FlagEphemeral)); a.Err != wire.OK {
+			t.Fatalf("%s: %v", path, a.Err)
 		}
 	}
 }

@@ -53,6 +53,10 @@ func (m *Member) write(s *Submission, t Time) error {
 // send gives a write to the leader. If there is none it stays where it is until there
 // is.
 func (m *Member) send(w *ownWrite, t Time) error {
+	if m.leading && !m.ready() {
+		m.unsent = append(m.unsent, w) // one submission can take two transactions
+		return nil
+	}
 	if m.leading {
 		return m.proposeOwn(w, t)
 	}
