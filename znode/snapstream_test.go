@@ -162,9 +162,12 @@ func TestSnapStreamUnknownACL(t *testing.T) {
 // tree's digest is that of no moment, and not compared.
 func TestSnapStreamAheadOfItself(t *testing.T) {
 	b := wire.AppendInt(wire.AppendInt(nil, 0), 0)
-	for path, zxid := range map[string]int64{"": 0, "/a": 3, "/b": 8} {
-		b = wire.AppendInt(wire.AppendString(b, path), -1)
-		b = appendJavaStat(wire.AppendLong(b, -1), &Stat{Mzxid: zxid})
+	for _, n := range []struct {
+		path string
+		zxid int64
+	}{{"", 0}, {"/a", 3}, {"/b", 8}} {
+		b = wire.AppendInt(wire.AppendString(b, n.path), -1)
+		b = appendJavaStat(wire.AppendLong(b, -1), &Stat{Mzxid: n.zxid})
 	}
 	into := NewMemBackend()
 	_, err := ReadSnapStream(bytes.NewReader(wire.AppendString(wire.AppendString(b, "/"), snapStreamEnd)), 5, into)
