@@ -4,6 +4,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"regexp"
 	"sync"
 	"testing"
 )
@@ -37,7 +38,9 @@ type sharedServer struct {
 }
 
 // borrow lends a server to t until it ends. A server that has died is started
-// again for the next test, after the one that found it dead has failed.
+// again for the next test, after the one that found it dead has failed. One on
+// which a test has left sessions is replaced: they would expire at some time,
+// each with a transaction that the next test did not ask for.
 func (p *serverPool) borrow(t *testing.T, f Flavor, o Options) *Server {
 	t.Helper()
 	needFlavor(t, f)
@@ -51,6 +54,9 @@ func (p *serverPool) borrow(t *testing.T, f Flavor, o Options) *Server {
 	p.mu.Unlock()
 	s.lent.Lock()
 	t.Cleanup(s.lent.Unlock)
+	if s.haunted() {
+		s.dispose()
+	}
 	if s.err == nil && (s.Server == nil || !s.Running()) {
 		s.Server, s.err = startIn(f, o)
 	}
@@ -66,6 +72,27 @@ func (p *serverPool) borrow(t *testing.T, f Flavor, o Options) *Server {
 		}
 	})
 	return s.Server
+}
+
+// haunted reports whether the server runs and has sessions, which nobody uses
+// while it is lent to nobody.
+func (s *sharedServer) haunted() bool {
+	if s.Server == nil || !s.Running() {
+		return false
+	}
+	dump, err := FourLetterWord(s.Addr, "dump")
+	return err == nil && !noSessions.MatchString(dump)
+}
+
+// noSessions is what the word dump says of a server without sessions. Java may
+// still have a bucket for them.
+var noSessions = regexp.MustCompile(`(?m)^Session Sets \(\d+\)/\(0\):`)
+
+// dispose ends the server and removes what it has written.
+func (s *sharedServer) dispose() {
+	s.Terminate()
+	os.RemoveAll(s.Dir)
+	s.Server = nil
 }
 
 // startIn starts a server whose directory outlives the test.
@@ -86,8 +113,7 @@ func (p *serverPool) stop() {
 	defer p.mu.Unlock()
 	for _, s := range p.servers {
 		if s.Server != nil {
-			s.Terminate()
-			os.RemoveAll(s.Dir)
+			s.dispose()
 		}
 	}
 }
@@ -131,5 +157,30 @@ func eachFlavor(t *testing.T, run func(t *testing.T, f Flavor)) {
 			continue
 		}
 		t.Run(string(f), func(t *testing.T) { run(t, f) })
+	}
+}
+
+// TestPoolReplacesHaunted: a test that leaves a session behind must not disturb
+// the next one that borrows the same server.
+func TestPoolReplacesHaunted(t *testing.T) {
+	p := &serverPool{servers: map[string]*sharedServer{}}
+	defer p.stop()
+	var addrs []string
+	for _, leave := range []bool{false, true, false} {
+		t.Run(fmt.Sprint("leave=", leave), func(t *testing.T) {
+			s, err := Connect(p.borrow(t, Quorate, nil).Addr, ConnectOptions{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			addrs = append(addrs, s.RemoteAddr().String())
+			if leave {
+				s.Drop()
+			} else if err := s.Close(); err != nil {
+				t.Fatal(err)
+			}
+		})
+	}
+	if len(addrs) != 3 || addrs[0] != addrs[1] || addrs[1] == addrs[2] {
+		t.Errorf("servers were lent at %q", addrs)
 	}
 }
