@@ -187,9 +187,6 @@ func (c *client) greet(p *process) {
 	if c.passwd == nil {
 		req.Passwd = make([]byte, wire.PasswdBytes)
 	}
-	if c.s.broken(ForgetSeen) {
-		req.LastZxidSeen = 0
-	}
 	c.s.say("%s connects to %d, session %x, seen %s", c, p.m.id, c.session, short(c.seen))
 	body := req.Append(nil)
 	c.write(append(wire.AppendInt(nil, int32(len(body))), body...)) //nolint:gosec // short
