@@ -26,10 +26,15 @@ func (t *Tree) Apply(h *TxnHeader, body []byte, res *Result, events []Event) ([]
 	if err != nil {
 		return events, err
 	}
-	if err := t.missing(h, &t.txn); err != nil {
+	m := missing{t: t}
+	m.transaction(h, &t.txn)
+	if err := m.err(); err != nil {
 		return events, err
 	}
 	a := application{t: t, h: h, events: events}
+	if h.Type != wire.OpMulti && h.Type != wire.OpCloseSession {
+		a.at = m.at // nothing changes it before it is asked for
+	}
 	gone := t.freeze.tombs.len()
 	if err := a.run(&t.txn, res); err != nil {
 		return a.events, fmt.Errorf("znode: %v 0x%x: %w", h.Type, h.Zxid, err)
@@ -51,25 +56,20 @@ const missingMax = 1024
 type missing struct {
 	t     *Tree
 	paths [][]byte
+	at    place // of the last znode that was looked for
 }
 
 func (m *missing) full() bool { return len(m.paths) >= missingMax }
 
-// want adds a path if it is not in memory, and reports whether it is.
-func (m *missing) want(path []byte) bool {
-	if _, res := m.t.live(path); res != NotResident {
-		return true
-	}
-	if !m.full() {
+// want adds a path if it is not in memory.
+func (m *missing) want(path []byte, res Residency) {
+	if res == NotResident && !m.full() {
 		m.paths = append(m.paths, path)
 	}
-	return false
 }
 
-// missing returns the error that names what has to be loaded first, or nil.
-func (t *Tree) missing(h *TxnHeader, x *Txn) error {
-	m := missing{t: t}
-	m.transaction(h, x)
+// err names what has to be loaded first; nil if nothing has.
+func (m *missing) err() error {
 	if len(m.paths) == 0 {
 		return nil
 	}
@@ -83,9 +83,9 @@ func (m *missing) transaction(h *TxnHeader, x *Txn) {
 	case wire.OpDelete, wire.OpDeleteContainer:
 		m.znode(x.Delete.Path)
 	case wire.OpSetData, wire.OpReconfig:
-		m.znode(x.SetData.Path)
+		m.itself(x.SetData.Path)
 	case wire.OpSetACL:
-		m.znode(x.SetACL.Path)
+		m.itself(x.SetACL.Path)
 	case wire.OpCloseSession:
 		m.session(h.ClientID, &x.CloseSession)
 	case wire.OpMulti:
@@ -93,20 +93,37 @@ func (m *missing) transaction(h *TxnHeader, x *Txn) {
 	}
 }
 
-// znode adds what a change of one znode touches: itself, its parent, and the
-// znodes that tell the usage of quotas.
+// znode adds what the creation or deletion of a znode touches: itself, its
+// parent, and the znodes that tell the usage of quotas.
 func (m *missing) znode(path []byte) {
-	t := m.t
-	if m.want(path) { // its ancestors come along with it else
-		parent, _ := SplitPath(path)
-		m.want(parent)
+	m.at = m.t.locate(path)
+	if m.want(path, m.at.res); m.at.res != NotResident { // its ancestors come along with it else
+		m.want(m.at.parent, m.at.parentRes)
 	}
-	if target, q := t.quotaOf(path); q != nil && q.hasStats {
-		m.want(statsPath(target))
+	m.usage(path)
+}
+
+// itself adds what a change of a znode touches that concerns no other.
+func (m *missing) itself(path []byte) {
+	m.at = m.t.locateAlone(path)
+	m.want(path, m.at.res)
+	m.usage(path)
+}
+
+// usage adds the znodes that tell the usage of quotas.
+func (m *missing) usage(path []byte) {
+	if target, q := m.t.quotaOf(path); q != nil && q.hasStats {
+		m.stats(target)
 	}
 	if target, limits, ok := QuotaTarget(path); ok && limits {
-		m.want(statsPath(target))
+		m.stats(target)
 	}
+}
+
+func (m *missing) stats(target []byte) {
+	path := statsPath(target)
+	_, res := m.t.live(path)
+	m.want(path, res)
 }
 
 func (m *missing) session(id int64, c *CloseSessionTxn) {
@@ -140,6 +157,16 @@ type application struct {
 	t      *Tree
 	h      *TxnHeader
 	events []Event
+	at     place // of the znode that the transaction is about, unless it is about several
+}
+
+// place returns where a znode is, or would be.
+func (a *application) place(path []byte) place {
+	if at := a.at; at.path != nil {
+		a.at = place{}
+		return at
+	}
+	return a.t.locate(path)
 }
 
 // run applies one record: the transaction's, or one of a multi's.
@@ -185,9 +212,8 @@ func (a *application) change(id uint32, f func(n *node)) *node {
 func (a *application) create(c *CreateTxn, typ wire.Op, res *Result) error {
 	t := a.t
 	res.Path = c.Path
-	parent, _ := SplitPath(c.Path)
-	pid, found := t.live(parent)
-	if parent == nil || found != Found {
+	at := a.place(c.Path)
+	if at.parentRes != Found {
 		res.Type, res.Code = wire.OpError, wire.ErrNoNode
 		return nil
 	}
@@ -195,26 +221,25 @@ func (a *application) create(c *CreateTxn, typ wire.Op, res *Result) error {
 	if err != nil {
 		return err
 	}
-	if id, found := t.live(c.Path); found == Found {
-		a.createAgain(id, pid, c, typ, acl)
+	if at.res == Found {
+		a.createAgain(at.id, at.parentID, c, typ, acl)
 		res.Type, res.Code = wire.OpError, wire.ErrNodeExists
 		return nil
 	}
-	a.change(pid, func(p *node) {
+	a.change(at.parentID, func(p *node) {
 		p.numChildren++
 		a.raise(p, c.ParentCversion)
 	})
 	z, now := a.h.Zxid, a.h.Time
 	owner := c.Owner(typ, a.h.ClientID)
 	stat := Stat{Czxid: z, Mzxid: z, Pzxid: z, Ctime: now, Mtime: now, EphemeralOwner: owner}
-	id := t.add(c.Path, c.Data, &stat, acl)
-	n := t.nodes.node(id)
+	n := t.nodes.node(t.add(&at, c.Data, &stat, acl))
 	t.digest += NodeDigest(n.prefix, &n.stat, c.Path)
 	t.owned.add(t.opt.Kinds.Of(owner), owner, c.Path)
 	a.tellStat(n, res)
 	a.events = append(a.events,
 		Event{Type: wire.EventNodeCreated, Path: c.Path, ACL: acl},
-		Event{Type: wire.EventNodeChildrenChanged, Path: parent, ACL: t.nodes.node(pid).acl})
+		Event{Type: wire.EventNodeChildrenChanged, Path: at.parent, ACL: t.nodes.node(at.parentID).acl})
 	return a.created(c.Path, c.Data)
 }
 
@@ -266,32 +291,30 @@ func (a *application) tellStat(n *node, res *Result) {
 
 func (a *application) delete(path []byte, res *Result) error {
 	t := a.t
-	id, found := t.live(path)
-	parent, _ := SplitPath(path)
-	pid, hasParent := t.live(parent)
-	if found != Found {
-		if hasParent == Found && a.h.Zxid > t.nodes.node(pid).stat.Pzxid {
-			a.change(pid, func(p *node) { p.stat.Pzxid = a.h.Zxid })
+	at := a.place(path)
+	if at.res != Found {
+		if at.parentRes == Found && a.h.Zxid > t.nodes.node(at.parentID).stat.Pzxid {
+			a.change(at.parentID, func(p *node) { p.stat.Pzxid = a.h.Zxid })
 		}
 		if res != nil {
 			res.Type, res.Code = wire.OpError, wire.ErrNoNode
 		}
 		return nil
 	}
-	if parent == nil || hasParent != Found {
+	if at.parentRes != Found {
 		return fmt.Errorf("deleting %q, which has no parent", path)
 	}
-	if err := a.deleteBelow(id, path); err != nil {
+	if err := a.deleteBelow(at.id, path); err != nil {
 		return err
 	}
-	acl, size := a.drop(id, path)
-	p := a.change(pid, func(p *node) {
+	acl, size := a.drop(at.id, path)
+	p := a.change(at.parentID, func(p *node) {
 		p.numChildren--
 		p.stat.Pzxid = max(p.stat.Pzxid, a.h.Zxid)
 	})
 	a.events = append(a.events,
 		Event{Type: wire.EventNodeDeleted, Path: path, ACL: acl},
-		Event{Type: wire.EventNodeChildrenChanged, Path: parent, ACL: p.acl})
+		Event{Type: wire.EventNodeChildrenChanged, Path: at.parent, ACL: p.acl})
 	t.account(path, -1, -size)
 	return t.followQuota(path, nil, false)
 }
@@ -357,11 +380,12 @@ func (t *Tree) loadLocked(path []byte) error {
 
 func (a *application) setData(s *SetDataTxn, res *Result) error {
 	t := a.t
-	id, found := t.live(s.Path)
-	if found != Found {
+	at := a.place(s.Path)
+	if at.res != Found {
 		res.Type, res.Code = wire.OpError, wire.ErrNoNode
 		return nil
 	}
+	id := at.id
 	grown := int64(len(s.Data)) - int64(max(t.nodes.node(id).dataLen, 0))
 	t.freeze.touch(&t.nodes, id, true)
 	n := a.change(id, func(n *node) {
@@ -377,11 +401,12 @@ func (a *application) setData(s *SetDataTxn, res *Result) error {
 
 func (a *application) setACL(s *SetACLTxn, res *Result) error {
 	t := a.t
-	id, found := t.live(s.Path)
-	if found != Found {
+	at := a.place(s.Path)
+	if at.res != Found {
 		res.Type, res.Code = wire.OpError, wire.ErrNoNode
 		return nil
 	}
+	id := at.id
 	acl, err := t.acls.InternVector(s.ACL)
 	if err != nil {
 		return err

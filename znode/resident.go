@@ -80,7 +80,15 @@ func (t *Tree) enterRecord(path []byte, found bool, rec *Record) {
 	n.stat, n.acl, n.numChildren = rec.Stat, rec.ACL, rec.NumChildren
 	t.setData(n, path, rec.Data)
 	n.flags.Or(flags)
-	t.link(id, path)
+	parent, _ := SplitPath(path)
+	if parent == nil {
+		return
+	}
+	pid := t.lookup(parent)
+	if pid == 0 {
+		panic(fmt.Sprintf("znode: %s enters memory before its parent", path))
+	}
+	t.link(id, pid)
 }
 
 // OverBudget reports whether nodes take more memory than they may; locking as

@@ -134,7 +134,8 @@ func (t *Tree) plant() {
 }
 
 func (t *Tree) plantNode(path string, acl ACLID) uint32 {
-	id := t.add([]byte(path), []byte{}, &Stat{}, acl)
+	at := t.locate([]byte(path))
+	id := t.add(&at, []byte{}, &Stat{}, acl)
 	if parent := t.nodes.node(id).parent; parent != 0 {
 		t.nodes.node(parent).numChildren++
 	}
@@ -168,22 +169,67 @@ func (t *Tree) lookup(path []byte) uint32 {
 
 // live returns the live node at path, or 0 and what is known of it.
 func (t *Tree) live(path []byte) (uint32, Residency) {
-	id := t.lookup(path)
-	if id != 0 {
-		n := t.nodes.node(id)
-		f := n.flags.Load()
-		if f&nodeUsed == 0 {
-			n.flags.Or(nodeUsed)
-		}
-		if f&nodeLive != 0 {
-			return id, Found
-		}
-		return 0, Absent
+	if id := t.lookup(path); id != 0 {
+		return t.entry(id)
 	}
 	if _, absent := t.horizon(path); absent {
 		return 0, Absent
 	}
 	return 0, NotResident
+}
+
+// entry is live of a path that is known to be in memory.
+func (t *Tree) entry(id uint32) (uint32, Residency) {
+	n := t.nodes.node(id)
+	f := n.flags.Load()
+	if f&nodeUsed == 0 {
+		n.flags.Or(nodeUsed)
+	}
+	if f&nodeLive != 0 {
+		return id, Found
+	}
+	return 0, Absent
+}
+
+// place is where a znode is, or would be: what memory knows of a path and of
+// its parent, each looked up once for all that a transaction does with them.
+type place struct {
+	path, parent []byte // parent is nil for the root's
+	mark         uint32 // the entry at path, live or known to be absent; 0 for none
+	id           uint32 // the live node at path
+	res          Residency
+	parentID     uint32
+	parentRes    Residency // Absent for the root's
+}
+
+// locateAlone is locate without the parent.
+func (t *Tree) locateAlone(path []byte) place {
+	at := place{path: path, mark: t.lookup(path)}
+	if at.mark != 0 {
+		at.id, at.res = t.entry(at.mark)
+	} else if _, absent := t.horizon(path); !absent {
+		at.res = NotResident
+	}
+	return at
+}
+
+// locate looks a path up, and its parent.
+func (t *Tree) locate(path []byte) place {
+	at := place{path: path, mark: t.lookup(path)}
+	if at.parent, _ = SplitPath(path); at.parent != nil {
+		at.parentID, at.parentRes = t.live(at.parent)
+	}
+	switch {
+	case at.mark != 0:
+		at.id, at.res = t.entry(at.mark)
+	case at.parentRes == Found && t.nodes.node(at.parentID).flags.Load()&nodeComplete != 0:
+		at.res = Absent
+	default:
+		if _, absent := t.horizon(path); !absent {
+			at.res = NotResident
+		}
+	}
+	return at
 }
 
 // horizon looks at a path that is not in memory: absent when it cannot exist,
@@ -286,8 +332,8 @@ func (t *Tree) Lookup(path []byte) (i Info, found bool, err error) {
 
 // add makes a live node and links it to its parent, which must be in memory.
 // It does not change the parent otherwise.
-func (t *Tree) add(path, data []byte, s *Stat, acl ACLID) uint32 {
-	id := t.lookup(path)
+func (t *Tree) add(at *place, data []byte, s *Stat, acl ACLID) uint32 {
+	id, path := at.mark, at.path
 	if id == 0 {
 		id = t.enter(path)
 	}
@@ -300,7 +346,9 @@ func (t *Tree) add(path, data []byte, s *Stat, acl ACLID) uint32 {
 	n.flags.Or(nodeLive | nodeComplete | nodeUsed)
 	n.stat, n.acl, n.numChildren = *s, acl, 0
 	t.setData(n, path, data)
-	t.link(id, path)
+	if at.parentID != 0 {
+		t.link(id, at.parentID)
+	}
 	t.nodeCount++
 	t.dataBytes += int64(len(path)) + int64(len(data))
 	return id
@@ -352,15 +400,7 @@ func (t *Tree) setData(n *node, path, data []byte) {
 }
 
 // link puts a live node among its parent's resident children.
-func (t *Tree) link(id uint32, path []byte) {
-	parent, _ := SplitPath(path)
-	if parent == nil {
-		return
-	}
-	pid := t.lookup(parent)
-	if pid == 0 {
-		panic(fmt.Sprintf("znode: %s enters memory before its parent", path))
-	}
+func (t *Tree) link(id, pid uint32) {
 	n, p := t.nodes.node(id), t.nodes.node(pid)
 	n.parent, n.prev, n.next = pid, 0, p.first
 	if p.first != 0 {
