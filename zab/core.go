@@ -43,15 +43,16 @@ type Core struct {
 	round  int64 // logicalclock
 	reason string
 
-	seq       uint64 // last write ordered
-	durable   uint64 // last write known durable
-	appends   []appended
-	synced    int64 // the history is durable at least to here
-	inReady   bool
-	electing  election
-	learning  *learning
-	leading   *leading
-	abdicated bool
+	seq      uint64 // last write ordered
+	durable  uint64 // last write known durable
+	appends  []appended
+	synced   int64 // the history is durable at least to here
+	inReady  bool
+	electing election
+	learning *learning
+	leading  *leading
+	// abdicated is the tick at which a leader that votes for its successor stops caring who is elected; 0: it is none.
+	abdicated int64
 }
 
 // appended remembers where the log on disk ends once a write is durable.
@@ -113,7 +114,7 @@ var handlers = [roleCount][typeCount]handler{
 // learnerHandlers is the row of followers and observers: they differ in how committed transactions reach them.
 func learnerHandlers(observer bool) [typeCount]handler {
 	row := [typeCount]handler{
-		Notification:      (*Core).establishedNotification,
+		Notification:      (*Core).learnerNotification,
 		FollowerInfo:      (*Core).refuseLearner,
 		ObserverInfo:      (*Core).refuseLearner,
 		Connected:         (*Core).learnerConnected,
@@ -258,6 +259,8 @@ type Status struct {
 	// Round is the round of the election (logicalclock), Vote what this server tells others.
 	Round int64
 	Vote  Vote
+	// HandingOver tells that a graceful hand-over is under way: its EventHandedOver is still to come.
+	HandingOver bool
 	// Learners and SyncedFollowers are counts at the leader: connections, and voters among them that take part.
 	Learners, SyncedFollowers int
 	// Reason is why the last change of role or phase came.
@@ -273,6 +276,7 @@ func (c *Core) Status() Status {
 	if c.role != Looking && c.role != Halted {
 		s.Leader = c.vote.Leader
 	}
+	s.HandingOver = c.abdicated != 0 || c.leading != nil && c.leading.leaving != 0
 	if c.leading != nil {
 		s.Learners = len(c.leading.learners)
 		for _, l := range c.leading.learners {

@@ -122,6 +122,22 @@ func (c *Core) establishedNotification(m Message) {
 	}
 }
 
+// learnerNotification also believes its own leader that looks for another: it has left, and its connections are about to
+// end. Its vote counts, which nobody who follows would count, and which may be the one that everybody waits for
+// (handover.go). A vote of this round or before is no news: it is how the leader was elected, sent again or overtaken.
+// One of a later round can only be sent after the leader has left, so believing it late, or twice, costs at most an
+// election that finds the same leader, whose round is known then.
+func (c *Core) learnerNotification(m Message) {
+	if m.From != c.vote.Leader || m.State != Looking || m.Round <= c.round {
+		c.establishedNotification(m)
+		return
+	}
+	c.abandon("the leader looks for another")
+	if c.role == Looking {
+		c.lookingNotification(m)
+	}
+}
+
 // leaderNotification also tells a leader that is not established, and whose followers are no quorum, that a voter is
 // looking: it will not come, because this leader's word alone is not enough for it. Waiting for others would cost the
 // ensemble initLimit, so the leader looks with it. A vote of this round or before may be an old one that was sent
@@ -194,9 +210,17 @@ func (c *Core) countLooking(m Message) {
 		}
 	case better(q, m.Vote, c.vote):
 		c.propose(m.Vote)
+	case c.abdicated != 0 && !c.heardLooking(m.From):
+		c.notify(m.From) // it may still have followed when it was told
 	}
 	c.electing.received[m.From] = tally{m.Vote, m.Round, Looking, m.Format}
 	c.checkDecided()
+}
+
+// heardLooking reports whether that server has voted in this round.
+func (c *Core) heardLooking(id int64) bool {
+	t, ok := c.electing.received[id]
+	return ok && t.state == Looking
 }
 
 // countEstablished takes the word of a server that follows or leads.
@@ -257,6 +281,7 @@ func (c *Core) checkDecided() {
 
 // tickElection sends the vote again after silence, and takes a decided vote after its wait.
 func (c *Core) tickElection() {
+	c.tickAbdicated()
 	e := &c.electing
 	if e.finalize > 0 {
 		if e.finalize--; e.finalize == 0 {
@@ -280,8 +305,8 @@ func (c *Core) tickElection() {
 func (c *Core) elected(v Vote) {
 	c.vote = v
 	c.electing = election{}
-	if c.abdicated {
-		c.abdicated = false
+	if c.abdicated != 0 {
+		c.abdicated = 0
 		c.event(Event{Kind: EventHandedOver, Peer: v.Leader})
 	}
 	switch {

@@ -31,6 +31,9 @@ type EnsembleConfig struct {
 	// NotifyMin and NotifyMax are the first and the longest wait before votes
 	// are sent again; 0 = 200 ms and 60 s.
 	NotifyMin, NotifyMax time.Duration
+	// finalizeWait is how long a decided election waits for a better vote;
+	// 0 = 200 ms, as in ZooKeeper. Tests change it.
+	finalizeWait time.Duration
 	// ListenOnAllIPs listens for members on every address of the machine, on
 	// the ports of the own line (quorumListenOnAllIPs).
 	ListenOnAllIPs bool
@@ -119,6 +122,7 @@ func (e *EnsembleConfig) fillDefaults() {
 	setDefault(&e.ConnectToLeaderLimit, e.InitLimit)
 	setDefault(&e.LeaderConnectDelay, 100*time.Millisecond)
 	setDefault(&e.CnxTimeout, 5*time.Second)
+	setDefault(&e.finalizeWait, 200*time.Millisecond)
 	setDefault(&e.NotifyMin, 200*time.Millisecond)
 	setDefault(&e.NotifyMax, time.Minute)
 	setDefault(&e.CommitLogCount, 500)

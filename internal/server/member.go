@@ -89,7 +89,7 @@ func newMember(s *Server, store memberStore) (*member, error) {
 	w.m, err = replica.NewMember(zab.Config{
 		ID: e.MyID, Observer: e.self().Role == members.Observer, Ensemble: ensemble, Boot: boot,
 		Rand:              lockedRand{},
-		FinalizeWaitTicks: ticks(200 * time.Millisecond),
+		FinalizeWaitTicks: ticks(e.finalizeWait),
 		NotifyMinTicks:    ticks(e.NotifyMin), NotifyMaxTicks: ticks(e.NotifyMax),
 		ConnectRetryTicks: ticks(e.LeaderConnectDelay),
 		ConnectTriesMax:   e.connectTries(s.cfg.TickTime),
@@ -193,10 +193,10 @@ func (w *member) stop() {
 const handOverMax = 5 * time.Second
 
 // done implements stage. A follower has nothing to finish: what its clients wait for
-// goes on without it.
+// goes on without it. A leader stays until its successor is elected, because the
+// others would have to wait for its vote.
 func (w *member) done() bool {
-	st := w.m.Status()
-	return st.Role != zab.Leading || st.Phase != zab.Broadcast || time.Now().After(w.leaveBy)
+	return !w.m.Status().HandingOver || time.Now().After(w.leaveBy)
 }
 
 // rollLog implements stage.
