@@ -43,6 +43,9 @@ func TestTraces(t *testing.T) {
 	datadriven.Walk(t, "../testdata", func(t *testing.T, path string) {
 		s := &story{}
 		datadriven.RunTest(t, path, s.run)
+		if s.Cluster == nil {
+			t.Errorf("%s tells no story", path)
+		}
 	})
 }
 
