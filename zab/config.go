@@ -83,8 +83,8 @@ type Config struct {
 	ConnectRetryTicks, ConnectTriesMax int
 	// InitLimitTicks bounds each wait of discovery and synchronization (initLimit x tickTime). 0 is 400.
 	InitLimitTicks int
-	// SyncLimitTicks bounds silence in broadcast, and the age of an unacknowledged proposal (syncLimit x tickTime).
-	// 0 is 200.
+	// SyncLimitTicks bounds silence in broadcast, the age of an unacknowledged proposal, and how long a leader's own disk
+	// may do nothing of what it was ordered (syncLimit x tickTime). 0 is 200.
 	SyncLimitTicks int
 	// PingTicks is the interval of the leader's pings (tickTime / 2). 0 is 20.
 	PingTicks int

@@ -43,14 +43,16 @@ type Core struct {
 	round  int64 // logicalclock
 	reason string
 
-	seq      uint64 // last write ordered
-	durable  uint64 // last write known durable
-	appends  []appended
-	synced   int64 // the history is durable at least to here
-	inReady  bool
-	electing election
-	learning *learning
-	leading  *leading
+	seq     uint64 // last write ordered
+	durable uint64 // last write known durable
+	// diskMoved is the tick at which the disk last told of progress, or was given something to do after a rest.
+	diskMoved int64
+	appends   []appended
+	synced    int64 // the history is durable at least to here
+	inReady   bool
+	electing  election
+	learning  *learning
+	leading   *leading
 	// abdicated is the tick at which a leader that votes for its successor stops caring who is elected; 0: it is none.
 	abdicated int64
 }
@@ -177,7 +179,7 @@ func (c *Core) Durable(seq uint64) {
 		return
 	}
 	assert(seq <= c.seq, "only what was ordered becomes durable")
-	c.durable = seq
+	c.durable, c.diskMoved = seq, c.now
 	n := 0
 	for n < len(c.appends) && c.appends[n].seq <= seq {
 		c.synced = c.appends[n].zxid
@@ -340,6 +342,9 @@ func (c *Core) close(conn ConnID) { c.out.Close = append(c.out.Close, conn) }
 
 // write orders w and returns its number.
 func (c *Core) write(w Write) uint64 {
+	if c.seq == c.durable {
+		c.diskMoved = c.now
+	}
 	c.seq++
 	w.Seq = c.seq
 	c.out.Writes = append(c.out.Writes, w)
@@ -359,6 +364,12 @@ func (c *Core) appendEntries(entries ...Entry) uint64 {
 		return w.Seq
 	}
 	return c.moved(c.write(Write{Kind: WriteAppend, Entries: append([]Entry(nil), entries...)}))
+}
+
+// diskHangs reports whether the disk has had something to do for longer than a follower may take to acknowledge, and has
+// done nothing. It may yet come back: that is what tells it from one that failed.
+func (c *Core) diskHangs() bool {
+	return c.seq > c.durable && c.now-c.diskMoved > int64(c.cfg.SyncLimitTicks)
 }
 
 // moved notes that the write seq brings the log on disk to where the history is now.

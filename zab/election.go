@@ -28,6 +28,7 @@ type election struct {
 	interval      int             // ticks of silence after which the vote is sent again
 	quiet         int             // ticks of silence so far
 	finalize      int             // ticks left before a decided vote is taken; 0: not decided
+	diskHangs     bool            // this server does not vote because of its disk
 }
 
 // better reports whether v beats w under the committed configuration: later currentEpoch, then longer history, then
@@ -63,8 +64,8 @@ func (c *Core) ownVote() Vote {
 	if !c.isVoter(c.cfg.ID) {
 		v.Leader = NoServer
 	}
-	if c.blank {
-		v.Zxid = -1
+	if c.blank || c.diskHangs() {
+		v.Zxid = -1 // not to be counted, nor does it count
 	}
 	return v
 }
@@ -79,6 +80,7 @@ func (c *Core) lookWith(own Vote, reason string) {
 	c.round++
 	c.electing = election{
 		own: own, received: map[int64]tally{}, outOfElection: map[int64]tally{}, interval: c.cfg.NotifyMinTicks,
+		diskHangs: c.diskHangs(),
 	}
 	c.vote = own
 	c.become(Looking, Election, reason)
@@ -194,7 +196,7 @@ func (c *Core) countLooking(m Message) {
 		return
 	}
 	if c.electing.own.Zxid == -1 || m.Vote.Zxid == -1 {
-		c.ignored(m, "a blank server does not vote")
+		c.ignored(m, "a server that may not vote")
 		return
 	}
 	c.electing.quiet = 0
@@ -282,6 +284,10 @@ func (c *Core) checkDecided() {
 // tickElection sends the vote again after silence, and takes a decided vote after its wait.
 func (c *Core) tickElection() {
 	c.tickAbdicated()
+	if hangs := c.diskHangs(); hangs != c.electing.diskHangs && c.isVoter(c.cfg.ID) {
+		c.lookForLeader(map[bool]string{true: "own disk hangs", false: "own disk goes on"}[hangs])
+		return
+	}
 	e := &c.electing
 	if e.finalize > 0 {
 		if e.finalize--; e.finalize == 0 {

@@ -181,6 +181,11 @@ func (c *Core) tickLeader() {
 		c.stepDown("no quorum of followers in time")
 		return
 	}
+	if c.diskHangs() && len(c.cfg.decider().Voters()) > 1 {
+		// It is held to what it demands of others. Alone it has nobody to make room for.
+		c.stepDown("own disk hangs")
+		return
+	}
 	if ld.stage != established && c.quorumOf(func(*learner) bool { return true }) {
 		ld.quorumAt = c.now
 	}
