@@ -151,8 +151,8 @@ var quorumPropertyKeys = with([]Key{
 		Meaning: "First wait for votes in an election; it doubles.",
 	},
 	{
-		Name: "fastleader.maxNotificationInterval", Default: "60000", Unit: "ms", Min: 1, Max: maxInt32, field: quorumField(func(q *Quorum) any { return &q.MaxNotificationInterval }),
-		Meaning: "Longest such wait.",
+		Name: "fastleader.maxNotificationInterval", Default: "2000", Unit: "ms", Min: 1, Max: maxInt32, field: quorumField(func(q *Quorum) any { return &q.MaxNotificationInterval }),
+		Meaning: "Longest such wait: so long a server that was cut off may go on waiting afterwards. ZooKeeper's default is 60000.",
 	},
 	{
 		Name: "leader.maxTimeToWaitForEpoch", Default: "-1", Unit: "ms", field: quorumField(func(q *Quorum) any { return &q.MaxTimeToWaitForEpoch }),

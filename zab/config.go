@@ -77,7 +77,8 @@ type Config struct {
 	// FinalizeWaitTicks is how long a decided election waits for a better vote; it does not wait when every voter has
 	// voted alike. 0 is 4 (200 ms).
 	FinalizeWaitTicks int
-	// NotifyMinTicks and NotifyMaxTicks bound the interval after which votes are sent again, doubling. 0 is 4 and 1200.
+	// NotifyMinTicks and NotifyMaxTicks bound the interval after which votes are sent again, doubling. 0 is 4 and 40: a
+	// server that has been cut off asks nobody for as long as NotifyMaxTicks after it could. ZooKeeper's is a minute.
 	NotifyMinTicks, NotifyMaxTicks int
 	// ConnectRetryTicks lies between two attempts to reach the leader, ConnectTriesMax is their number. 0 is 2 and 5.
 	ConnectRetryTicks, ConnectTriesMax int
@@ -125,7 +126,7 @@ func orDefault(v *int, d int) {
 func (c Config) withDefaults() Config {
 	orDefault(&c.FinalizeWaitTicks, 4)
 	orDefault(&c.NotifyMinTicks, 4)
-	orDefault(&c.NotifyMaxTicks, 1200)
+	orDefault(&c.NotifyMaxTicks, 40)
 	orDefault(&c.ConnectRetryTicks, 2)
 	orDefault(&c.ConnectTriesMax, 5)
 	orDefault(&c.InitLimitTicks, 400)

@@ -25,8 +25,8 @@ type election struct {
 	own           Vote            // what this server proposes by itself
 	received      map[int64]tally // by sender, of this round
 	outOfElection map[int64]tally // by sender, of servers that follow or lead
-	interval      int             // ticks of silence after which the vote is sent again
-	quiet         int             // ticks of silence so far
+	interval      int             // ticks without news after which the vote is sent again
+	quiet         int             // ticks without news so far
 	finalize      int             // ticks left before a decided vote is taken; 0: not decided
 	diskHangs     bool            // this server does not vote because of its disk
 }
@@ -199,7 +199,7 @@ func (c *Core) countLooking(m Message) {
 		c.ignored(m, "a server that may not vote")
 		return
 	}
-	c.electing.quiet = 0
+	c.noteNews(m)
 	q := c.cfg.Ensemble.Quorum
 	switch {
 	case m.Round > c.round:
@@ -219,6 +219,19 @@ func (c *Core) countLooking(m Message) {
 	c.checkDecided()
 }
 
+// noteNews has the vote sent again soon when m is not just said again: who has something new to say may have missed what
+// was said to it, when it was out of reach. What is repeated does not count, or two servers that go on talking to each
+// other would have a third wait for ever.
+func (c *Core) noteNews(m Message) {
+	e := &c.electing
+	for _, said := range []map[int64]tally{e.received, e.outOfElection} {
+		if t, ok := said[m.From]; ok && t.vote == m.Vote && t.round == m.Round && t.state == m.State {
+			return
+		}
+	}
+	e.quiet, e.interval = 0, c.cfg.NotifyMinTicks
+}
+
 // heardLooking reports whether that server has voted in this round.
 func (c *Core) heardLooking(id int64) bool {
 	t, ok := c.electing.received[id]
@@ -227,7 +240,7 @@ func (c *Core) heardLooking(id int64) bool {
 
 // countEstablished takes the word of a server that follows or leads.
 func (c *Core) countEstablished(m Message) {
-	c.electing.quiet = 0
+	c.noteNews(m)
 	t := tally{m.Vote, m.Round, m.State, m.Format}
 	if m.Round == c.round {
 		counted := t
@@ -281,7 +294,7 @@ func (c *Core) checkDecided() {
 	c.elected(c.vote)
 }
 
-// tickElection sends the vote again after silence, and takes a decided vote after its wait.
+// tickElection sends the vote again when there has been no news, and takes a decided vote after its wait.
 func (c *Core) tickElection() {
 	c.tickAbdicated()
 	if hangs := c.diskHangs(); hangs != c.electing.diskHangs && c.isVoter(c.cfg.ID) {

@@ -29,7 +29,7 @@ type EnsembleConfig struct {
 	// CnxTimeout bounds one attempt to connect to an election port; 0 = 5 s.
 	CnxTimeout time.Duration
 	// NotifyMin and NotifyMax are the first and the longest wait before votes
-	// are sent again; 0 = 200 ms and 60 s.
+	// are sent again; 0 = 200 ms and 2 s.
 	NotifyMin, NotifyMax time.Duration
 	// finalizeWait is how long a decided election waits for a better vote;
 	// 0 = 200 ms, as in ZooKeeper. Tests change it.
@@ -124,7 +124,7 @@ func (e *EnsembleConfig) fillDefaults() {
 	setDefault(&e.CnxTimeout, 5*time.Second)
 	setDefault(&e.finalizeWait, 200*time.Millisecond)
 	setDefault(&e.NotifyMin, 200*time.Millisecond)
-	setDefault(&e.NotifyMax, time.Minute)
+	setDefault(&e.NotifyMax, 2*time.Second)
 	setDefault(&e.CommitLogCount, 500)
 	setDefault(&e.SnapSyncsMax, 10)
 	setDefault(&e.DiffSyncsMax, 100)
