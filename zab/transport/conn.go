@@ -143,6 +143,7 @@ func (t *Transport) greetLearner(nc net.Conn, introduced func()) {
 		t.discard(nc)
 		return
 	}
+	setUserTimeout(nc, t.o.joinLimit())
 	m.Conn, m.To = c.id, t.o.ID
 	c.run(m)
 }

@@ -63,9 +63,14 @@ type Options struct {
 	Handler Handler
 	Storage Storage
 
-	// TickTime and SyncLimit (ticks) bound how long a new connection may take to say who it is. 0 is 2 s and 5.
+	// TickTime and SyncLimit (ticks) bound how long a new connection may take to say who it is, and, where the system can
+	// (TCP_USER_TIMEOUT), how long what was written may go without a sign from the other side before the connection is
+	// given up. 0 is 2 s and 5.
 	TickTime  time.Duration
 	SyncLimit int
+	// InitLimit (ticks) takes the place of SyncLimit for a learner until UPTODATE: it does not read while it puts a
+	// snapshot on disk. 0 is 10.
+	InitLimit int
 	// CnxTimeout bounds one attempt to connect (zookeeper.cnxTimeout). 0 is 5 s.
 	CnxTimeout time.Duration
 	// PacketBytesMax is the longest buffer that peers accept in a packet (jute.maxbuffer plus extrasize). 0 is Java's
@@ -83,6 +88,7 @@ type Options struct {
 const (
 	tickTimeDefault       = 2 * time.Second
 	syncLimitDefault      = 5
+	initLimitDefault      = 10
 	cnxTimeoutDefault     = 5 * time.Second
 	packetBytesMaxDefault = 2 * 0xfffff
 	outBytesMaxDefault    = 256 << 20
@@ -99,6 +105,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.SyncLimit == 0 {
 		o.SyncLimit = syncLimitDefault
+	}
+	if o.InitLimit == 0 {
+		o.InitLimit = initLimitDefault
 	}
 	if o.CnxTimeout == 0 {
 		o.CnxTimeout = cnxTimeoutDefault
@@ -150,6 +159,7 @@ func (o *Options) validate() error {
 	}{
 		{"TickTime", int64(o.TickTime)},
 		{"SyncLimit", int64(o.SyncLimit)},
+		{"InitLimit", int64(o.InitLimit)},
 		{"CnxTimeout", int64(o.CnxTimeout)},
 		{"PacketBytesMax", int64(o.PacketBytesMax)},
 		{"OutBytesMax", int64(o.OutBytesMax)},
@@ -163,6 +173,11 @@ func (o *Options) validate() error {
 
 // handshakeLimit is how long a new connection may take to say who it is.
 func (o *Options) handshakeLimit() time.Duration { return o.TickTime * time.Duration(o.SyncLimit) }
+
+// joinLimit is how long a learner that joins may take nothing of what is written to it.
+func (o *Options) joinLimit() time.Duration {
+	return o.TickTime * time.Duration(max(o.InitLimit, o.SyncLimit))
+}
 
 // readBytesMax bounds the length of a buffer in a packet that is read.
 func (o *Options) readBytesMax() int { return max(o.PacketBytesMax, readBytesMaxLeast) }

@@ -126,6 +126,9 @@ func (s *sending) add(t *Transport, m *zab.Message) {
 		s.touched[s.n] = c
 		s.n++
 	}
+	if m.Type == zab.UpToDate {
+		setUserTimeout(c.nc, t.o.handshakeLimit())
+	}
 	if !c.out.add(m, c.dialled, t.o.OutBytesMax) {
 		s.full = append(s.full, c)
 	}
@@ -217,6 +220,7 @@ func (t *Transport) own(nc net.Conn) bool {
 		return false
 	}
 	t.sockets[nc] = struct{}{}
+	setUserTimeout(nc, t.o.handshakeLimit())
 	return true
 }
 
