@@ -27,7 +27,8 @@ func (c *Core) CanPropose() error {
 		return ErrEpochFull
 	case ld.leaving != 0:
 		return ErrHandingOver
-	case ld.next-max(c.log.applied, MakeZxid(ld.epoch, 0)) > int64(c.cfg.OutstandingMax):
+	case ld.next-max(c.log.applied, MakeZxid(ld.epoch, 0)) > int64(c.cfg.OutstandingMax),
+		c.log.pending >= c.cfg.OutstandingBytesMax:
 		return ErrTooManyOutstanding
 	}
 	return nil
@@ -163,10 +164,13 @@ func (c *Core) ackedBy(z int64) bool {
 
 // commitTo commits everything up to z and tells everybody.
 func (c *Core) commitTo(z int64) {
+	waited := c.log.pending
 	c.deliverTo(z)
 	for _, l := range c.leading.learners {
 		if l.live {
 			c.feed(l)
+		} else if l.joining() {
+			l.held += waited - c.log.pending
 		}
 	}
 	c.releaseSyncs()
@@ -188,7 +192,7 @@ func (c *Core) trimLeader() {
 		if !l.joining() {
 			continue
 		}
-		if len(after(c.log.mem, l.committed)) > c.cfg.WindowTxns+c.cfg.HeldTxnsMax {
+		if len(after(c.log.mem, l.committed)) > c.cfg.WindowTxns+c.cfg.HeldTxnsMax || l.held > c.cfg.HeldBytesMax {
 			c.drop(l, "too far behind while it was synchronized")
 			if c.leading != ld {
 				return

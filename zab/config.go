@@ -94,14 +94,19 @@ type Config struct {
 
 	// WindowTxns is how many committed transactions stay in memory for learners (commitLogCount). 0 is 500.
 	WindowTxns int
-	// HeldTxnsMax is how many transactions beyond WindowTxns stay in memory for a learner that is being synchronized;
-	// one further behind is dropped and starts again. 0 is 100000.
-	HeldTxnsMax int
+	// HeldTxnsMax and HeldBytesMax are how many transactions beyond WindowTxns, and how many bytes of them, stay in memory
+	// for a learner that is being synchronized; one further behind is dropped and starts again. 0 is 100000 and 256 MiB.
+	HeldTxnsMax, HeldBytesMax int
 	// DiffTxnsMax is how many transactions a learner may lack and still get them one by one from the log on disk,
 	// rather than a snapshot; it also bounds what that learner holds in memory. 0 is 100000, negative is memory only.
 	DiffTxnsMax int
-	// OutstandingMax is how many proposals may wait for their commit before Propose refuses. 0 is 10000.
-	OutstandingMax int
+	// DiffBytesMax is how many bytes these may have, and those from memory. Of what is on disk alone the core knows no
+	// sizes and takes the average of what it has in memory; a learner that is sent more, by whatever leader, asks for a
+	// snapshot. 0 is 256 MiB.
+	DiffBytesMax int
+	// OutstandingMax is how many proposals, and OutstandingBytesMax how many bytes of them, may wait for their commit
+	// before Propose refuses. One may always. 0 is 10000 and 64 MiB.
+	OutstandingMax, OutstandingBytesMax int
 	// EpochTxnsMax is the last counter of an epoch. 0 is CounterMax; tests set less.
 	EpochTxnsMax uint32
 	// Learners has options by sid, DefaultLearner those of all others.
@@ -135,8 +140,11 @@ func (c Config) withDefaults() Config {
 	orDefault(&c.HandOverTicks, 40)
 	orDefault(&c.WindowTxns, 500)
 	orDefault(&c.HeldTxnsMax, 100_000)
+	orDefault(&c.HeldBytesMax, 256<<20)
 	orDefault(&c.DiffTxnsMax, 100_000)
+	orDefault(&c.DiffBytesMax, 256<<20)
 	orDefault(&c.OutstandingMax, 10_000)
+	orDefault(&c.OutstandingBytesMax, 64<<20)
 	if c.EpochTxnsMax == 0 {
 		c.EpochTxnsMax = CounterMax
 	}
@@ -173,7 +181,10 @@ func (c Config) rangeErrors() (errs []error) {
 		{"HandOverTicks", c.HandOverTicks},
 		{"WindowTxns", c.WindowTxns},
 		{"HeldTxnsMax", c.HeldTxnsMax},
+		{"HeldBytesMax", c.HeldBytesMax},
+		{"DiffBytesMax", c.DiffBytesMax},
 		{"OutstandingMax", c.OutstandingMax},
+		{"OutstandingBytesMax", c.OutstandingBytesMax},
 	} {
 		if f.v < 0 {
 			errs = append(errs, fmt.Errorf("%w: %s is %d, below 0", ErrConfig, f.name, f.v))

@@ -14,7 +14,7 @@ var (
 	ErrHandingOver = errors.New("leader is handing over")
 	// ErrEpochFull: the epoch has used its last zxid; a new epoch is on its way.
 	ErrEpochFull = errors.New("epoch has no zxid left")
-	// ErrTooManyOutstanding: OutstandingMax proposals wait for their commit.
+	// ErrTooManyOutstanding: OutstandingMax proposals, or OutstandingBytesMax bytes of them, wait for their commit.
 	ErrTooManyOutstanding = errors.New("too many outstanding proposals")
 )
 
@@ -397,7 +397,7 @@ func (c *Core) deliverTo(z int64) {
 	}
 	for _, e := range until(c.log.after(c.log.applied), z) {
 		c.out.Deliver = append(c.out.Deliver, Delivery{Kind: DeliverCommit, Entry: e})
-		c.log.applied = e.Zxid
+		c.log.apply(e)
 	}
 }
 

@@ -52,6 +52,7 @@ type learner struct {
 	began     int64 // it had everything up to here when it joined
 	acked     int64 // acknowledged up to here
 	snapping  bool  // a snapshot is on its way
+	held      int   // bytes that were committed since and are kept for it
 
 	heard     int64 // tick of its last packet
 	waitFor   int64 // a proposal that was sent and not acknowledged; 0: none

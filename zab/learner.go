@@ -20,6 +20,7 @@ type incoming struct {
 	op       Type    // Diff, Trunc or Snap; 0 before it is known
 	from     int64   // the position that op leads to
 	pending  []Entry // what follows it
+	bytes    int     // of pending
 	snapOnly bool    // a snapshot was demanded
 }
 

@@ -25,6 +25,7 @@ type history struct {
 	mem     []Entry
 	last    int64
 	applied int64 // the tree: handed out to be applied, or installed as a snapshot
+	pending int   // bytes of the entries after applied
 }
 
 func newHistory(b Boot) history {
@@ -35,6 +36,7 @@ func newHistory(b Boot) history {
 	}
 	assert(len(h.mem) == 0 || h.mem[len(h.mem)-1].Zxid == h.last, "the tail of the log ends at its last zxid")
 	assert(h.memFrom <= h.applied, "the tail of the log begins at or before the tree")
+	h.pending = bytesOf(h.after(h.applied))
 	return h
 }
 
@@ -95,7 +97,33 @@ func (h *history) append(e Entry) {
 		h.runs = append(h.runs, Run{e.Zxid, e.Zxid})
 	}
 	h.mem = append(h.mem, e)
+	h.pending += len(e.Data)
 	h.last = e.Zxid
+}
+
+// apply notes that e, the first entry after the tree, is applied.
+func (h *history) apply(e Entry) {
+	h.applied = e.Zxid
+	h.pending -= len(e.Data)
+}
+
+// bytesOf is the size of entries.
+func bytesOf(entries []Entry) (n int) {
+	for i := range entries {
+		n += len(entries[i].Data)
+	}
+	return n
+}
+
+// bytesAfter is the size of what follows position z, which is contained: exactly for what memory holds, and as much on
+// average for what is on disk alone.
+func (h *history) bytesAfter(z int64) int64 {
+	mem := after(h.mem, z)
+	n := int64(bytesOf(mem))
+	if z < h.memFrom && len(mem) > 0 {
+		n += (h.count(z) - int64(len(mem))) * n / int64(len(mem))
+	}
+	return n
 }
 
 // truncate cuts everything after z, a contained position that is not before the tree.
@@ -107,6 +135,7 @@ func (h *history) truncate(z int64) {
 		h.runs[i].Last = z
 	}
 	h.mem = slices.Clone(until(h.mem, z))
+	h.pending = bytesOf(h.after(h.applied))
 	h.last = h.base
 	if i >= 0 {
 		h.last = h.runs[i].Last

@@ -62,6 +62,7 @@ func (c *Core) endSync(l *learner) {
 		l.sent, l.committed = c.log.memFrom, c.log.memFrom
 	}
 	c.feed(l)
+	l.held = 0
 	l.synced, l.heard, l.began = true, c.now, l.committed
 	c.toLearner(l, Message{Type: NewLeader, Zxid: MakeZxid(c.leading.epoch, 0), Data: c.cfg.lastSeenText()})
 }
@@ -92,7 +93,8 @@ func (c *Core) chooseSync(l *learner) (op Type, pos int64) {
 	if op == Trunc && c.cfg.learner(l.sid).SnapForTrunc {
 		return Snap, 0
 	}
-	if pos < c.log.memFrom && c.log.count(pos) > int64(c.cfg.DiffTxnsMax) {
+	if pos < c.log.memFrom && c.log.count(pos) > int64(c.cfg.DiffTxnsMax) ||
+		c.log.bytesAfter(pos) > int64(c.cfg.DiffBytesMax) {
 		return Snap, 0
 	}
 	return op, pos
@@ -222,6 +224,11 @@ func (c *Core) syncProposal(m Message) {
 		c.abandon("synchronization skips transactions")
 	default:
 		s.pending = append(s.pending, Entry{m.Zxid, m.Data})
+		s.bytes += len(m.Data)
+		if s.op != Snap && s.bytes > c.cfg.DiffBytesMax+c.cfg.OutstandingBytesMax {
+			c.needSnap = true
+			c.abandon("synchronization is longer than memory allows")
+		}
 	}
 }
 

@@ -103,6 +103,9 @@ func (m *Member) Serving() bool { return m.rep.serving }
 // Backlogged reports whether so much waits that nothing more should be submitted.
 func (m *Member) Backlogged() bool { return m.waiting.bytes > m.opt.WaitingBytesMax }
 
+// Forwarded is how many bytes of requests wait that learners have sent to this leader.
+func (m *Member) Forwarded() int { return m.waiting.remote }
+
 // Step takes a message of a peer, or news of a connection.
 func (m *Member) Step(msg zab.Message, t Time) {
 	m.rep.now = t.Mono
@@ -502,9 +505,13 @@ type waitingStep struct {
 
 // waitingSteps is a FIFO of them.
 type waitingSteps struct {
-	list  []waitingStep
-	bytes int
+	list   []waitingStep
+	bytes  int
+	remote int // those of learners
 }
+
+// remoteBytes is what a request of a learner takes beside its body.
+const remoteBytes = 128
 
 func (w *waitingSteps) len() int { return len(w.list) }
 
@@ -516,18 +523,26 @@ func (w *waitingSteps) push(s *Submission) {
 }
 
 func (w *waitingSteps) pushRemote(q *remoteRequest) {
-	w.add(waitingStep{remote: q, bytes: len(q.body)})
+	w.add(waitingStep{remote: q, bytes: remoteBytes + len(q.body)})
 }
 
 func (w *waitingSteps) add(s waitingStep) {
 	w.list = append(w.list, s)
-	w.bytes += s.bytes
+	w.count(&s, 1)
+}
+
+// count notes that s has come, or, with -1, gone.
+func (w *waitingSteps) count(s *waitingStep, n int) {
+	w.bytes += n * s.bytes
+	if s.remote != nil {
+		w.remote += n * s.bytes
+	}
 }
 
 func (w *waitingSteps) pop() waitingStep {
 	s := w.list[0]
 	w.list[0] = waitingStep{}
-	w.bytes -= s.bytes
+	w.count(&s, -1)
 	if w.list = w.list[1:]; len(w.list) == 0 {
 		w.list = nil
 	}
@@ -543,7 +558,7 @@ func (w *waitingSteps) drop(which func(*waitingStep) bool) {
 	kept := w.list[:0]
 	for i := range w.list {
 		if which(&w.list[i]) {
-			w.bytes -= w.list[i].bytes
+			w.count(&w.list[i], -1)
 		} else {
 			kept = append(kept, w.list[i])
 		}

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
@@ -40,9 +42,12 @@ type member struct {
 	net   *transport.Transport
 	disk  memberDisk
 
-	mu    sync.Mutex
-	inbox []zab.Message // from peers and about connections
-	room  sync.Cond     // inbox has shrunk, or the loop has stopped
+	mu         sync.Mutex
+	inbox      []zab.Message // from peers and about connections
+	inboxBytes int
+	room       sync.Cond // inbox has shrunk, or the loop has stopped
+	// forwarded is how many bytes of members' requests wait for this leader.
+	forwarded atomic.Int64
 
 	// Owned by the loop.
 	taken    []zab.Message
@@ -52,9 +57,26 @@ type member struct {
 	statusMu sync.Mutex
 }
 
-// peerInboxMax is how many messages of peers may wait for the loop; their readers wait
-// at the bound.
-const peerInboxMax = 1 << 16
+// peerInboxMax and peerInboxBytesMax are how many messages of peers, and how many bytes
+// of them, may wait for the loop; their readers wait at the bound.
+const (
+	peerInboxMax      = 1 << 16
+	peerInboxBytesMax = 64 << 20
+)
+
+// forwardedBytesMax is from how many bytes of waiting requests on a leader reads
+// from those that send them more slowly, and leaderOutBytesMax how many bytes may wait
+// to be written to the leader before a member takes no more from its clients.
+//
+// A leader cannot stop reading: the acknowledgements that would let the requests go on
+// come on the same connections, behind other requests. So it pauses after each read, by
+// forwardPause for each forwardedBytesMax that waits: then as much comes as goes.
+const (
+	forwardedBytesMax = 32 << 20
+	leaderOutBytesMax = 4 << 20
+	forwardPause      = 5 * time.Millisecond
+	forwardPauseMax   = 100 * time.Millisecond
+)
 
 // coreTickMax is the protocol's tick; servers with a short tickTime have a shorter one.
 const coreTickMax = 50 * time.Millisecond
@@ -152,13 +174,27 @@ func (lockedRand) Intn(n int) int { return rand.IntN(n) }
 
 // Step implements [transport.Handler].
 func (w *member) Step(ms []zab.Message) {
+	w.slowDown(ms)
 	w.mu.Lock()
-	for len(w.inbox) > peerInboxMax && !w.l.isOff() {
+	for (len(w.inbox) > peerInboxMax || w.inboxBytes > peerInboxBytesMax) && !w.l.isOff() {
 		w.room.Wait()
 	}
 	w.inbox = append(w.inbox, ms...)
+	for i := range ms {
+		w.inboxBytes += len(ms[i].Data) + len(ms[i].Auth)
+	}
 	w.mu.Unlock()
 	w.l.signal()
+}
+
+// slowDown has the connection of a member that sends requests wait while too many wait
+// already. See forwardedBytesMax.
+func (w *member) slowDown(ms []zab.Message) {
+	times := w.forwarded.Load() / forwardedBytesMax
+	if times == 0 || !slices.ContainsFunc(ms, func(m zab.Message) bool { return m.Type == zab.Request }) {
+		return
+	}
+	time.Sleep(min(time.Duration(times)*forwardPause, forwardPauseMax))
 }
 
 // start implements stage.
@@ -254,13 +290,18 @@ func (w *member) step(ticked bool) error {
 
 // takeAll empties what others left for the loop.
 func (w *member) takeAll() {
-	if !w.m.Backlogged() {
+	if !w.m.Backlogged() && w.net.Waiting() <= leaderOutBytesMax {
 		w.l.mu.Lock()
 		w.l.take()
 		w.l.mu.Unlock()
 	}
+	w.takeInbox()
+}
+
+// takeInbox empties what peers left.
+func (w *member) takeInbox() {
 	w.mu.Lock()
-	w.taken, w.inbox = w.inbox, w.taken
+	w.taken, w.inbox, w.inboxBytes = w.inbox, w.taken, 0
 	w.room.Broadcast()
 	w.mu.Unlock()
 }
@@ -344,6 +385,7 @@ func (w *member) publish() {
 	w.statusMu.Lock()
 	w.status = st
 	w.statusMu.Unlock()
+	w.forwarded.Store(int64(w.m.Forwarded()))
 	w.s.stats.member.delivered(st.Role, w.s.rep.Stats.Commits.Load())
 	if st.Committed-w.noted >= commitNoteTxns && st.Synced >= st.Committed {
 		w.noted = st.Committed

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"testing"
+	"time"
 
 	"github.com/quorate/quorate/zab"
 )
@@ -237,6 +238,36 @@ func TestConnectTakesThePlaceOfAnOlderOne(t *testing.T) {
 	for _, m := range rec.messages() {
 		if m.Type == zab.ConnectFailed {
 			t.Errorf("%+v", m)
+		}
+	}
+}
+
+// TestWaitingForTheLeader: a member sees how much its leader has not taken; what a learner has not taken is none of it.
+func TestWaitingForTheLeader(t *testing.T) {
+	d := newDuo(t, 1)
+	l := listenRaw(t)
+	d.book.set(2, Peer{Quorum: []string{l.Addr().String()}})
+	d.tr[1].Connect(2)
+	leader := accept(t, l)
+	id := d.rec[1].await(t, 1, ofType(zab.Connected)).Conn
+	learner := dialRaw(t, d.tr[1].QuorumAddr())
+	if _, err := learner.Write(appendPacket(nil, &zab.Message{Type: zab.FollowerInfo, From: 3}, true)); err != nil {
+		t.Fatal(err)
+	}
+	other := d.rec[1].await(t, 1, ofType(zab.FollowerInfo)).Conn
+	const size = 32 << 20 // more than two sockets hold
+	d.tr[1].Send([]zab.Message{{Type: zab.Proposal, Conn: other, Data: make([]byte, size)}})
+	if n := d.tr[1].Waiting(); n != 0 {
+		t.Errorf("%d bytes wait for a learner", n)
+	}
+	d.tr[1].Send([]zab.Message{{Type: zab.Request, Conn: id, Data: make([]byte, size), Auth: []byte{0, 0, 0, 0}}})
+	if n := d.tr[1].Waiting(); n < size {
+		t.Errorf("%d bytes wait for the leader, want %d", n, size)
+	}
+	go func() { _, _ = io.Copy(io.Discard, leader) }()
+	for until := time.Now().Add(patience); d.tr[1].Waiting() > 0; time.Sleep(time.Millisecond) {
+		if time.Now().After(until) {
+			t.Fatalf("%d bytes still wait", d.tr[1].Waiting())
 		}
 	}
 }

@@ -157,6 +157,19 @@ func (s *sending) finish() {
 	}
 }
 
+// Waiting returns how many bytes wait to be written on connections that this server made: to its leader.
+func (t *Transport) Waiting() (bytes int) {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	for _, c := range t.conns {
+		if c.dialled {
+			n, _, _ := c.out.stat()
+			bytes += n
+		}
+	}
+	return bytes
+}
+
 // Close ends a connection after what was sent on it before; a snapshot or a range of the log that has not left
 // altogether is given up. Nothing more comes from it, no Disconnected either.
 func (t *Transport) Close(id zab.ConnID) {
