@@ -91,8 +91,10 @@ type handler func(*Core, Message)
 var handlers = [roleCount][typeCount]handler{
 	Looking: {
 		Notification: (*Core).lookingNotification,
-		FollowerInfo: (*Core).refuseLearner,
-		ObserverInfo: (*Core).refuseLearner,
+		Unreachable:  (*Core).lookingUnreachable,
+		FollowerInfo: (*Core).seatLearner,
+		ObserverInfo: (*Core).seatLearner,
+		Disconnected: (*Core).unseatLearner,
 		Connected:    (*Core).staleConnection,
 	},
 	Following: learnerHandlers(false),
@@ -151,7 +153,7 @@ func (c *Core) Step(m Message) {
 		return
 	}
 	if m.Type >= typeCount || handlers[c.role][m.Type] == nil {
-		if m.Type != Disconnected && m.Type != ConnectFailed {
+		if m.Type != Disconnected && m.Type != ConnectFailed && m.Type != Unreachable {
 			c.ignored(m, "no meaning in role "+c.role.String())
 		}
 		return
@@ -309,6 +311,10 @@ func (c *Core) leaveRole() {
 			c.close(l.conn)
 		}
 	}
+	for _, m := range c.electing.seated {
+		c.close(m.Conn)
+	}
+	c.electing.seated = nil
 	c.learning, c.leading = nil, nil
 }
 

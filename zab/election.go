@@ -2,6 +2,7 @@ package zab
 
 import (
 	"cmp"
+	"slices"
 
 	"github.com/quorate/quorate/zab/quorum"
 )
@@ -29,7 +30,13 @@ type election struct {
 	quiet         int             // ticks without news so far
 	finalize      int             // ticks left before a decided vote is taken; 0: not decided
 	diskHangs     bool            // this server does not vote because of its disk
+	absent        map[int64]bool  // voters that are known to be down
+	seated        []Message       // learners that take this server for the leader already
+	seatedAt      int64           // the tick at which the first of them came
 }
+
+// seatedMax bounds the learners that may wait for an election to end.
+const seatedMax = 256
 
 // better reports whether v beats w under the committed configuration: later currentEpoch, then longer history, then
 // higher sid. A server of weight 0 never wins.
@@ -80,7 +87,7 @@ func (c *Core) lookWith(own Vote, reason string) {
 	c.round++
 	c.electing = election{
 		own: own, received: map[int64]tally{}, outOfElection: map[int64]tally{}, interval: c.cfg.NotifyMinTicks,
-		diskHangs: c.diskHangs(),
+		diskHangs: c.diskHangs(), absent: map[int64]bool{},
 	}
 	c.vote = own
 	c.become(Looking, Election, reason)
@@ -200,6 +207,7 @@ func (c *Core) countLooking(m Message) {
 		return
 	}
 	c.noteNews(m)
+	delete(c.electing.absent, m.From)
 	q := c.cfg.Ensemble.Quorum
 	switch {
 	case m.Round > c.round:
@@ -212,11 +220,53 @@ func (c *Core) countLooking(m Message) {
 		}
 	case better(q, m.Vote, c.vote):
 		c.propose(m.Vote)
-	case c.abdicated != 0 && !c.heardLooking(m.From):
-		c.notify(m.From) // it may still have followed when it was told
+	case c.vote != m.Vote && !c.heardLooking(m.From):
+		// It may still have followed when it was told, and who follows counts nothing. Without this answer both would
+		// wait until the votes are sent again.
+		c.notify(m.From)
 	}
 	c.electing.received[m.From] = tally{m.Vote, m.Round, Looking, m.Format}
 	c.checkDecided()
+}
+
+// lookingUnreachable takes the word that a voter is down: nobody needs to wait for what it might say. It counts again
+// when it is heard.
+func (c *Core) lookingUnreachable(m Message) {
+	if c.isVoter(m.From) && m.From != c.cfg.ID {
+		c.electing.absent[m.From] = true
+		c.checkDecided()
+	}
+}
+
+// seatLearner lets a learner wait that has elected this server a moment before this server knows. To send it away would
+// cost it a connection and a pause before the next one, and a Java follower its election.
+func (c *Core) seatLearner(m Message) {
+	e := &c.electing
+	if len(e.seated) >= seatedMax || !c.isVoter(c.cfg.ID) {
+		c.refuseLearner(m)
+		return
+	}
+	if len(e.seated) == 0 {
+		e.seatedAt = c.now
+	}
+	e.seated = append(e.seated, m)
+}
+
+// unseatLearner forgets one whose connection is gone.
+func (c *Core) unseatLearner(m Message) {
+	e := &c.electing
+	e.seated = slices.DeleteFunc(e.seated, func(s Message) bool { return s.Conn == m.Conn })
+}
+
+// clearSeats ends an election for those that waited for it: they follow, or look elsewhere.
+func (c *Core) clearSeats(seated []Message) {
+	for _, m := range seated {
+		if c.role == Leading {
+			c.leaderLearnerInfo(m)
+		} else {
+			c.refuseLearner(m)
+		}
+	}
 }
 
 // noteNews has the vote sent again soon when m is not just said again: who has something new to say may have missed what
@@ -241,6 +291,7 @@ func (c *Core) heardLooking(id int64) bool {
 // countEstablished takes the word of a server that follows or leads.
 func (c *Core) countEstablished(m Message) {
 	c.noteNews(m)
+	delete(c.electing.absent, m.From)
 	t := tally{m.Vote, m.Round, m.State, m.Format}
 	if m.Round == c.round {
 		counted := t
@@ -276,7 +327,7 @@ func (c *Core) leaderAnswers(votes map[int64]tally, m Message) bool {
 }
 
 // checkDecided looks whether a quorum proposes what this server proposes. If so it waits a little for a better vote,
-// unless nobody is left who could have one.
+// unless nobody is left who could have one: ZooKeeper waits for the dead as well.
 func (c *Core) checkDecided() {
 	mine := tally{c.vote, c.round, Looking, notificationFormat}
 	if !c.isVoter(c.vote.Leader) || c.electing.own.Zxid == -1 || !c.agreed(c.electing.received, mine) {
@@ -284,7 +335,7 @@ func (c *Core) checkDecided() {
 		return
 	}
 	for _, id := range c.cfg.decider().Voters() {
-		if t, ok := c.electing.received[id]; !ok || !sameVote(mine, t) {
+		if t, ok := c.electing.received[id]; !c.electing.absent[id] && (!ok || !sameVote(mine, t)) {
 			if c.electing.finalize == 0 {
 				c.electing.finalize = c.cfg.FinalizeWaitTicks + 1
 			}
@@ -302,6 +353,11 @@ func (c *Core) tickElection() {
 		return
 	}
 	e := &c.electing
+	if len(e.seated) > 0 && c.now-e.seatedAt > int64(c.cfg.FinalizeWaitTicks+c.cfg.NotifyMinTicks) {
+		seated := e.seated
+		e.seated = nil
+		c.clearSeats(seated) // nothing comes of it: let them look again
+	}
 	if e.finalize > 0 {
 		if e.finalize--; e.finalize == 0 {
 			c.elected(c.vote)
@@ -323,6 +379,7 @@ func (c *Core) tickElection() {
 // elected ends the election: this server leads, or turns to who does.
 func (c *Core) elected(v Vote) {
 	c.vote = v
+	seated := c.electing.seated
 	c.electing = election{}
 	if c.abdicated != 0 {
 		c.abdicated = 0
@@ -339,4 +396,5 @@ func (c *Core) elected(v Vote) {
 	}
 	// Whoever still looks may have missed a vote while it followed the last leader. ZooKeeper lets it ask again.
 	c.notifyAll()
+	c.clearSeats(seated)
 }

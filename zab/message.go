@@ -68,6 +68,9 @@ const (
 	// SnapshotSent tells that the last byte of the snapshot ordered for Conn has been written. The learner's NEWLEADER
 	// waits for it.
 	SnapshotSent
+	// Unreachable tells that the election port of From refuses connections: no process is there that could vote. Where a
+	// network only keeps silent it is not told.
+	Unreachable
 
 	typeCount
 )
@@ -76,7 +79,7 @@ var typeNames = [typeCount]string{
 	"NOTIFICATION", "REQUEST", "PROPOSAL", "ACK", "COMMIT", "PING", "REVALIDATE", "SYNC", "INFORM", "COMMITANDACTIVATE",
 	"NEWLEADER", "FOLLOWERINFO", "UPTODATE", "DIFF", "TRUNC", "SNAP", "OBSERVERINFO", "LEADERINFO", "ACKEPOCH",
 	"INFORMANDACTIVATE", "LOGRANGE", "CONNECTED", "CONNECTFAILED", "DISCONNECTED",
-	"ALIVE", "SNAPSHOTSENT",
+	"ALIVE", "SNAPSHOTSENT", "UNREACHABLE",
 }
 
 // String returns ZooKeeper's name of the packet.

@@ -95,11 +95,24 @@ func (l *link) dial() {
 	a, b := l.ends[0].place, l.ends[1].place
 	l.s.after(l.s.latency(a, b)+l.s.latency(b, a), func() {
 		l.dialing = false
-		if l.up || l.ends[0].proc == nil || l.ends[1].proc == nil || l.s.blocked[a][b] || l.s.blocked[b][a] {
-			return
+		switch {
+		case l.up || l.s.blocked[a][b] || l.s.blocked[b][a]:
+		case l.ends[0].proc == nil || l.ends[1].proc == nil:
+			l.refused()
+		default:
+			l.connect()
 		}
-		l.connect()
 	})
+}
+
+// refused tells the end that is there that nobody is at the other, unless that machine
+// vanished silently.
+func (l *link) refused() {
+	for side, m := range l.ends {
+		if other := l.ends[1-side]; m.proc != nil && other.proc == nil && l.s.chance(0.8) {
+			m.proc.receive(zab.Message{Type: zab.Unreachable, From: other.id, To: m.id})
+		}
+	}
 }
 
 func (l *link) connect() {

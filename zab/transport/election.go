@@ -6,7 +6,9 @@ import (
 	"errors"
 	"math"
 	"net"
+	"slices"
 	"sync"
+	"syscall"
 	"time"
 
 	"go.uber.org/zap"
@@ -154,10 +156,12 @@ func (e *election) dial(ctx context.Context, p *peer, addrs []string) {
 	e.mu.Lock()
 	p.dialing()
 	p.dialing = nil
+	down := false
 	switch {
 	case err != nil && p.again != nil:
 		e.call(p, p.again)
 	case err != nil:
+		down = p.link == nil && refused(err)
 	case p.sid > e.t.o.ID:
 		p.rung = time.Now()
 	default:
@@ -168,6 +172,18 @@ func (e *election) dial(ctx context.Context, p *peer, addrs []string) {
 	if nc != nil {
 		e.t.discard(nc)
 	}
+	if down {
+		e.t.step(zab.Message{Type: zab.Unreachable, From: p.sid, To: e.t.o.ID})
+	}
+}
+
+// refused reports whether every attempt that err tells of was refused: there is a machine, and no process that listens.
+func refused(err error) bool {
+	var many interface{ Unwrap() []error }
+	if errors.As(err, &many) {
+		return !slices.ContainsFunc(many.Unwrap(), func(err error) bool { return !refused(err) })
+	}
+	return errors.Is(err, syscall.ECONNREFUSED)
 }
 
 var errMeanwhile = errors.New("it has connected meanwhile")
@@ -179,7 +195,12 @@ func (e *election) reach(ctx context.Context, p *peer, addrs []string) (net.Conn
 	told, linked := p.told, p.link != nil
 	e.mu.Unlock()
 	if err != nil && len(told) > 0 && ctx.Err() == nil {
-		nc, err = e.t.dial(ctx, told)
+		var again error
+		if nc, again = e.t.dial(ctx, told); again == nil {
+			err = nil
+		} else {
+			err = errors.Join(err, again)
+		}
 	}
 	switch {
 	case err != nil:

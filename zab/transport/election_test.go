@@ -2,9 +2,13 @@ package transport
 
 import (
 	"bytes"
+	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
+	"slices"
+	"syscall"
 	"testing"
 
 	"github.com/quorate/quorate/zab"
@@ -46,6 +50,44 @@ func TestNotificationToOneself(t *testing.T) {
 	m.From, m.To = 1, 1
 	d.tr[1].Send([]zab.Message{m})
 	d.rec[1].await(t, 1, func(m zab.Message) bool { return m.From == 1 && m.To == 1 && m.Vote.Leader == 1 })
+}
+
+// TestRefusedIsTold: the core learns of a voter that is down, and of none that is there or only silent.
+func TestRefusedIsTold(t *testing.T) {
+	d := newDuo(t, 1, 2)
+	m := vote(2)
+	m.From, m.To = 2, 1
+	d.tr[2].Send([]zab.Message{m})
+	d.rec[1].await(t, 1, func(m zab.Message) bool { return m.Type == zab.Notification })
+	if err := d.tr[1].Shutdown(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	down := func() bool { // the connection may not have ended yet when the first of these is sent
+		d.tr[2].Send([]zab.Message{m})
+		return slices.ContainsFunc(d.rec[2].messages(), ofType(zab.Unreachable))
+	}
+	eventually(t, "news of server 1", down)
+	if got := d.rec[2].await(t, 1, ofType(zab.Unreachable)); got.From != 1 || got.To != 2 {
+		t.Errorf("%+v", got)
+	}
+	if slices.ContainsFunc(d.rec[1].messages(), ofType(zab.Unreachable)) {
+		t.Error("server 1 is told that server 2 is down")
+	}
+}
+
+func TestRefused(t *testing.T) {
+	no, slow := fmt.Errorf("dial: %w", syscall.ECONNREFUSED), context.DeadlineExceeded
+	for _, c := range []struct {
+		err  error
+		want bool
+	}{
+		{no, true}, {slow, false}, {errors.Join(no, no), true}, {errors.Join(no, slow), false},
+		{fmt.Errorf("none of 2: %w", errors.Join(no, errors.Join(no, slow))), false},
+	} {
+		if got := refused(c.err); got != c.want {
+			t.Errorf("%v: %v", c.err, got)
+		}
+	}
 }
 
 // listenRaw is a server made of a plain listener.

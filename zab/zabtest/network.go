@@ -169,6 +169,9 @@ func (c *Cluster) deliverBallot(i int, lose bool) {
 	n := c.node(p.To)
 	if lose || n.core == nil && !n.scripted || !c.net.open(p.From, p.To) {
 		c.say(3, "%d>%d %s is lost", p.From, p.To, message(p.Message))
+		if from := c.node(p.From); !lose && from.core != nil && c.net.open(p.From, p.To) && c.net.open(p.To, p.From) {
+			c.step(from, zab.Message{Type: zab.Unreachable, From: p.To, To: p.From})
+		}
 		return
 	}
 	c.say(3, "%d>%d %s", p.From, p.To, message(p.Message))
