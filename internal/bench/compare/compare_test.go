@@ -25,24 +25,6 @@ func TestMetric(t *testing.T) {
 	}
 }
 
-func TestBounds(t *testing.T) {
-	for _, c := range []struct {
-		b    bound
-		v    float64
-		want bool
-	}{
-		{atLeast(6), 6, true},
-		{atLeast(6), 5.99, false},
-		{atMost(0.125), 0.125, true},
-		{atMost(0.125), 0.126, false},
-		{atMost(0.125), 0, false}, // not measured
-	} {
-		if got := c.b.met(c.v); got != c.want {
-			t.Errorf("%v with %v: %v", c.b, c.v, got)
-		}
-	}
-}
-
 // row returns the cells of the table's only line that starts with the two given.
 func row(t *testing.T, table, what, figure string) []string {
 	t.Helper()
@@ -175,8 +157,8 @@ func TestCompareZooKeeperWithItself(t *testing.T) {
 		t.Fatalf("%v\n%s", err, log.String())
 	}
 	for _, w := range wants() {
-		if cells := row(t, table.String(), w.title, "operations/s"); cells[0] == "0" || cells[1] == "0" {
-			t.Errorf("%s: %q", w.title, cells)
+		if cells := row(t, table.String(), w.Title, "operations/s"); cells[0] == "0" || cells[1] == "0" {
+			t.Errorf("%s: %q", w.Title, cells)
 		}
 	}
 	row(t, table.String(), "1,500 znodes of 128 bytes", "restart until the first answered read")

@@ -24,6 +24,7 @@ import (
 	"time"
 
 	"github.com/quorate/quorate/internal/bench"
+	"github.com/quorate/quorate/internal/bench/table"
 )
 
 // options are the command line.
@@ -88,7 +89,7 @@ func main() {
 
 // findings is everything that was measured.
 type findings struct {
-	Machine machine       `json:"machine"`
+	Machine table.Machine `json:"machine"`
 	Small   *bench.Report `json:"small,omitempty"`
 	Big     []bigTree     `json:"big,omitempty"` // Quorate, ZooKeeper
 }
