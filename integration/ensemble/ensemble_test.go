@@ -104,6 +104,21 @@ func TestSpecNamesItsKinds(t *testing.T) {
 	}
 }
 
+// What a member is given for tests is left out where the JVM decides for
+// itself; what it is given by name stays.
+func TestDefaultJVM(t *testing.T) {
+	tuned := func(s Spec) bool {
+		return slices.ContainsFunc(s.javaOptions(), func(o string) bool { return strings.HasPrefix(o, "-X") })
+	}
+	if !tuned(Spec{}) {
+		t.Error("a JVM of a test has no bounds")
+	}
+	s := Spec{DefaultJVM: true, HeapMB: 100, Java: []string{"-Da=b"}}
+	if tuned(s) || !slices.Contains(s.javaOptions(), "-Da=b") {
+		t.Errorf("%q", s.javaOptions())
+	}
+}
+
 // fill creates n nodes through a member.
 func fill(t *testing.T, m *Member, prefix string, n int) {
 	t.Helper()

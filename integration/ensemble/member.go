@@ -149,6 +149,14 @@ func (m *Member) Resume() error {
 	return m.runs[len(m.runs)-1].resume()
 }
 
+// Empty removes all data of the member. It must not be running.
+func (m *Member) Empty() error {
+	if m.Running() {
+		return fmt.Errorf("member %v is running", m)
+	}
+	return os.RemoveAll(m.DataDir()) // the start makes it again, with myid
+}
+
 // Replace decides what the member runs from its next start on. It must not be
 // running.
 func (m *Member) Replace(k Kind) error {

@@ -35,6 +35,9 @@ type Spec struct {
 	// Fast lets the JVM compile for long runs; without it, it compiles
 	// quickly and starts sooner.
 	Fast bool
+	// DefaultJVM leaves heap, collector and compiler to the JVM, as zkServer.sh
+	// does, for measuring. HeapMB and Fast are without meaning then.
+	DefaultJVM bool
 	// Place is where the members live; nil is [Loopback].
 	Place Place
 	// Expected matches lines of logs that would be a fault elsewhere, but are
@@ -94,17 +97,19 @@ func (s Spec) String() string {
 
 // javaOptions are those of a member's JVM.
 func (s Spec) javaOptions() []string {
-	heap := s.HeapMB
-	if heap == 0 {
-		heap = 200
-	}
 	opts := []string{
-		fmt.Sprintf("-Xmx%dm", heap), "-XX:+UseSerialGC", "-Xshare:auto",
 		"-Dorg.slf4j.simpleLogger.defaultLogLevel=info", "-Dorg.slf4j.simpleLogger.showDateTime=true",
 		"-Dorg.slf4j.simpleLogger.dateTimeFormat=HH:mm:ss.SSS", "-Dorg.slf4j.simpleLogger.showShortLogName=true",
 	}
-	if !s.Fast {
-		opts = append(opts, "-XX:TieredStopAtLevel=1")
+	if !s.DefaultJVM {
+		heap := s.HeapMB
+		if heap == 0 {
+			heap = 200
+		}
+		opts = append(opts, fmt.Sprintf("-Xmx%dm", heap), "-XX:+UseSerialGC", "-Xshare:auto")
+		if !s.Fast {
+			opts = append(opts, "-XX:TieredStopAtLevel=1")
+		}
 	}
 	return append(opts, s.Java...)
 }

@@ -38,7 +38,7 @@ func TestReplaceAServer(t *testing.T) {
 	check(t, err)
 
 	check(t, m.Stop())
-	check(t, os.RemoveAll(m.DataDir()))
+	check(t, m.Empty())
 	check(t, m.Start())
 	check(t, m.AwaitSynced())
 	if log := m.LastLines(100); !strings.Contains(log, "no vote before a synchronization") {
