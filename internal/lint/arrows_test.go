@@ -54,6 +54,11 @@ var arrows = []arrow{
 	{"internal/bench/compare", []string{"internal/bench", "internal/bench/table", "wire"}, "runs two servers and prints a table of both"},
 	{"internal/shell", []string{"wire"}, "a shell is a client: it knows the protocol, not the server"},
 	{"integration", []string{"wire"}, "tests from outside speak bytes to built binaries"},
+	{
+		"integration/figures",
+		[]string{"wire", "integration", "integration/ensemble", "internal/bench", "internal/bench/table"},
+		"the load generator is a client from outside too",
+	},
 	{"integration/*", []string{"wire", "integration", "integration/*"}, "tests from outside speak bytes to built binaries"},
 }
 
