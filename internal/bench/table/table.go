@@ -111,7 +111,10 @@ func Seconds(v float64) string { return fmt.Sprintf("%.2f s", v) }
 
 // Micros writes a number of microseconds.
 func Micros(us float64) string {
-	if us >= 1000 {
+	switch {
+	case us >= 999_500:
+		return Seconds(us / 1e6)
+	case us >= 999.5:
 		return fmt.Sprintf("%.3g ms", us/1000)
 	}
 	return fmt.Sprintf("%.3g us", us)

@@ -46,6 +46,8 @@ func TestFormats(t *testing.T) {
 		Mebibytes(3 << 30):                  "3,072 MiB",
 		Seconds(0.126):                      "0.13 s",
 		Micros(12.34):                       "12.3 us",
+		Micros(999.9):                       "1 ms",
+		Micros(1_999_000):                   "2.00 s",
 		Micros(1234):                        "1.23 ms",
 		Seconds(Median(nil)):                "0.00 s",
 		Seconds(Median([]float64{3, 1, 2})): "2.00 s",
