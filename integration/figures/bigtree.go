@@ -48,7 +48,7 @@ func measureBig(ctx context.Context, o options, s side) (*bigTree, error) {
 	}
 	path := bench.LoadedPath(root, o.nodes/2)
 	for i := range o.restarts {
-		r, err := restartFollower(ctx, e, path, i)
+		r, err := restartFollower(ctx, o, e, path, i)
 		if err != nil {
 			return b, fmt.Errorf("restart %d: %w", i+1, err)
 		}
@@ -61,6 +61,7 @@ func measureBig(ctx context.Context, o options, s side) (*bigTree, error) {
 	if o.steady > 0 {
 		b.Snap, err = measureSnap(ctx, o, e, root)
 	}
+	o.warn(e)
 	return b, err
 }
 
@@ -86,7 +87,7 @@ func (b *bigTree) load(ctx context.Context, o options, e *ensemble.Ensemble) (st
 const missed = 100
 
 // restartFollower stops a follower, writes, and times its start.
-func restartFollower(ctx context.Context, e *ensemble.Ensemble, path string, turn int) (r restart, err error) {
+func restartFollower(ctx context.Context, o options, e *ensemble.Ensemble, path string, turn int) (r restart, err error) {
 	m, err := e.Follower()
 	if err != nil {
 		return r, err
@@ -113,7 +114,7 @@ func restartFollower(ctx context.Context, e *ensemble.Ensemble, path string, tur
 		return r, err
 	}
 	r.Seconds = time.Since(begun).Seconds()
-	return r, whole(ctx, e)
+	return r, whole(ctx, o, e)
 }
 
 // readWithin bounds the wait for a member that starts, however big the tree.

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"time"
 
 	"github.com/quorate/quorate/integration"
@@ -27,6 +28,9 @@ const (
 // of its servers with its session, at once. It is for one goroutine.
 type client struct {
 	addrs []string
+	// pause is the longest time it waits before it connects again; how long, is
+	// random. ZooKeeper's client for Java waits for up to a second, others do not.
+	pause time.Duration
 	at    int                  // the server of the connection, or the next to try
 	conn  *integration.Session // nil: none
 	known integration.ConnectOptions
@@ -70,6 +74,9 @@ func (c *client) connect() error {
 // try makes one attempt at a write.
 func (c *client) try(path string, data []byte) error {
 	if c.conn == nil {
+		if c.pause > 0 && c.connections > 0 {
+			time.Sleep(rand.N(c.pause))
+		}
 		if err := c.connect(); err != nil {
 			return err
 		}

@@ -37,7 +37,7 @@ const failoverWithin = 3 * time.Minute
 func killLeaders(ctx context.Context, o options, e *ensemble.Ensemble, kills int, path string) ([]failover, error) {
 	var all []failover
 	for i := range kills {
-		f, err := killLeader(ctx, e, i, path)
+		f, err := killLeader(ctx, o, e, i, path)
 		if err != nil {
 			return all, fmt.Errorf("kill %d: %w", i+1, err)
 		}
@@ -47,16 +47,30 @@ func killLeaders(ctx context.Context, o options, e *ensemble.Ensemble, kills int
 	return all, nil
 }
 
-func killLeader(ctx context.Context, e *ensemble.Ensemble, turn int, path string) (f failover, err error) {
+func killLeader(ctx context.Context, o options, e *ensemble.Ensemble, turn int, path string) (failover, error) {
 	leader, err := e.AwaitLeader()
 	if err != nil {
-		return f, err
+		return failover{}, err
 	}
 	survivors := e.Except(leader)
 	first := turn % len(survivors)
 	survivors = append(survivors[first:], survivors[:first]...)
 	c := newClient(addrs(survivors))
-	defer c.close()
+	c.pause = o.pause
+	f, err := c.outlive(ctx, leader, path, turn)
+	c.close()
+	if err != nil {
+		return f, fmt.Errorf("%w\n%s", err, e.LastLines(20))
+	}
+	if next, err := e.AwaitLeader(); err == nil {
+		f.AtLeader = next == survivors[0]
+	}
+	return f, whole(ctx, o, e)
+}
+
+// outlive kills the leader and times the first write that the client begins
+// then.
+func (c *client) outlive(ctx context.Context, leader *ensemble.Member, path string, turn int) (f failover, err error) {
 	ctx, cancel := context.WithTimeout(ctx, failoverWithin)
 	defer cancel()
 	if err := c.write(ctx, path, value(turn)); err != nil {
@@ -67,27 +81,21 @@ func killLeader(ctx context.Context, e *ensemble.Ensemble, turn int, path string
 	leader.Kill()
 	f.GoneSeconds = time.Since(begun).Seconds()
 	if err := c.write(ctx, path, value(turn)); err != nil {
-		return f, fmt.Errorf("%w\n%s", err, e.LastLines(20))
+		return f, err
 	}
 	f.Seconds = time.Since(begun).Seconds()
 	f.Connections, f.SessionLost = c.connections-before, c.expired > 0
-	if next, err := e.AwaitLeader(); err == nil {
-		f.AtLeader = next == survivors[0]
-	}
-	return f, whole(ctx, e)
+	return f, nil
 }
 
 // whole starts what does not run and waits until the ensemble is at rest.
-func whole(ctx context.Context, e *ensemble.Ensemble) error {
+func whole(ctx context.Context, o options, e *ensemble.Ensemble) error {
 	if err := e.Start(); err != nil {
 		return err
 	}
-	_, err := bench.WaitQuiet(ctx, pids(e), settleFor)
+	_, err := bench.WaitQuiet(ctx, pids(e), o.settle)
 	return err
 }
-
-// settleFor is how long an ensemble gets to come to rest after a start.
-const settleFor = 10 * time.Second
 
 func addrs(members []*ensemble.Member) []string {
 	var all []string
@@ -126,10 +134,12 @@ func measureFailover(ctx context.Context, o options, s side) (all []failover, er
 	if err := createOn(e.Member(1), smallPath); err != nil {
 		return nil, err
 	}
-	if err := whole(ctx, e); err != nil {
+	if err := whole(ctx, o, e); err != nil {
 		return nil, err
 	}
-	return killLeaders(ctx, o, e, o.kills, smallPath)
+	all, err = killLeaders(ctx, o, e, o.kills, smallPath)
+	o.warn(e)
+	return all, err
 }
 
 func createOn(m *ensemble.Member, path string) error {

@@ -35,6 +35,7 @@ type options struct {
 	warmup   time.Duration
 	failover bool
 	kills    int
+	pause    time.Duration
 	big      bool
 	nodes    int
 	restarts int
@@ -42,12 +43,13 @@ type options struct {
 	javaBig  int
 	steady   time.Duration
 	rate     int
+	settle   time.Duration // how long an ensemble gets to come to rest after a start
 	markdown io.Writer
 	log      io.Writer
 }
 
 func parseFlags(args []string) (options, error) {
-	o := options{markdown: os.Stdout, log: os.Stderr}
+	o := options{settle: 10 * time.Second, markdown: os.Stdout, log: os.Stderr}
 	fs := flag.NewFlagSet("figures", flag.ContinueOnError)
 	fs.StringVar(&o.java, "java", string(integration.ZooKeeper38), "release of the Java servers: "+fmt.Sprint(ensemble.Releases))
 	fs.StringVar(&o.only, "only", "", "measure one ensemble alone, quorate or zookeeper; without the workloads, for which there is quorate bench")
@@ -61,6 +63,7 @@ func parseFlags(args []string) (options, error) {
 	fs.DurationVar(&o.warmup, "warmup", 2*time.Second, "unmeasured load before it")
 	fs.BoolVar(&o.failover, "failover", true, "kill leaders of ensembles with a small tree")
 	fs.IntVar(&o.kills, "kills", 20, "how many")
+	fs.DurationVar(&o.pause, "reconnect-pause", 0, "longest random pause of their client before it connects again; ZooKeeper's client for Java has 1s")
 	fs.BoolVar(&o.big, "big", true, "measure a big tree: restarts of a follower, kills of leaders, a snapshot under load")
 	fs.IntVar(&o.nodes, "nodes", 1_000_000, "znodes of the big tree")
 	fs.IntVar(&o.restarts, "restarts", 3, "restarts of a follower with the big tree")
@@ -86,7 +89,7 @@ func (o options) validate(rest []string) error {
 	check(o.only == "" || o.only == "quorate" || o.only == "zookeeper", "-only is quorate or zookeeper, not %q", o.only)
 	check(o.rounds > 0 && o.nodes > 0 && o.rate > 0, "rounds, nodes and rate must be positive")
 	check(o.kills >= 0 && o.bigKills >= 0 && o.javaBig >= 0 && o.restarts >= 0, "a number of kills or restarts is negative")
-	check(o.duration > 0 && o.steady >= 0, "a duration is negative")
+	check(o.duration > 0 && o.steady >= 0 && o.pause >= 0, "a duration is negative")
 	return errors.Join(errs...)
 }
 
@@ -165,6 +168,14 @@ func (s side) start(name string) (*ensemble.Ensemble, error) {
 		return nil, err
 	}
 	return e, nil
+}
+
+// warn tells what must never be in a server's log, and is: the figures may be
+// those of half a server.
+func (o options) warn(e *ensemble.Ensemble) {
+	if err := e.Check(); err != nil {
+		fmt.Fprintln(o.log, "WARNING:", err)
+	}
 }
 
 // sides returns Quorate and ZooKeeper, in this order, or only one.

@@ -60,8 +60,8 @@ func (f *findings) failoverRows(o options) []table.Row {
 // killRows compares median and worst. The sides may have had different numbers
 // of kills.
 func killRows(what string, q, z []failover) []table.Row {
-	of := fmt.Sprintf("of %d", len(q))
-	if len(z) != len(q) {
+	of := fmt.Sprintf("of %d", max(len(q), len(z)))
+	if len(z) != len(q) && len(q) > 0 && len(z) > 0 {
 		of = fmt.Sprintf("of %d, ZooKeeper of %d", len(q), len(z))
 	}
 	third := table.AtMost(1.0 / 3)
