@@ -189,7 +189,7 @@ func measureSnap(ctx context.Context, o options, e *ensemble.Ensemble, root stri
 	load := beginLoad(ctx, o.rate, path, leader, other)
 	var s snapSync
 	err = s.disturb(ctx, o, load, away, path(0))
-	sides, failure := load.end()
+	sides, failure := load.end(s.Stopped, s.Served)
 	if err = errors.Join(err, failure); err != nil {
 		return nil, fmt.Errorf("%w\n%s", err, e.LastLines(20))
 	}

@@ -113,6 +113,10 @@ func TestGaps(t *testing.T) {
 			t.Errorf("%v: %+v", c.acks, s)
 		}
 	}
+	w := &writers{acks: []time.Duration{10 * ms, 60 * ms, 65 * ms, 99 * ms}}
+	if gap, at := w.longestGap(40*ms, 80*ms); gap != 20 || at != 0.04 {
+		t.Errorf("%v ms at %v s", gap, at)
+	}
 }
 
 // Everything runs on small ensembles, and leaves neither files nor processes

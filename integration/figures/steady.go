@@ -25,6 +25,8 @@ type sideOfLoad struct {
 	// write, GapAt when it began, in seconds since the load did.
 	GapMs float64 `json:"longest_gap_ms"`
 	GapAt float64 `json:"longest_gap_at_seconds"`
+	// AwayGapMs is the same in the time in which the follower was away.
+	AwayGapMs float64 `json:"longest_gap_while_away_ms"`
 	// WriteMs is the longest that a client waited for one write.
 	WriteMs float64 `json:"longest_write_ms"`
 	// Reconnects counts connections that were lost.
@@ -107,34 +109,46 @@ func (l *steadyLoad) lasted() time.Duration { return time.Since(l.begun) }
 func (l *steadyLoad) seconds() float64 { return l.lasted().Seconds() }
 
 // end stops the clients and returns what they saw, in the order of the members.
-func (l *steadyLoad) end() ([]sideOfLoad, error) {
+// The follower was away from and to these times in seconds.
+func (l *steadyLoad) end(from, to float64) ([]sideOfLoad, error) {
 	lasted := l.lasted()
 	l.stop()
 	l.done.Wait()
 	var out []sideOfLoad
 	var errs []error
 	for _, w := range l.sides {
-		out = append(out, w.sum(lasted))
+		s := w.sum(lasted)
+		s.AwayGapMs, _ = w.longestGap(seconds(from), seconds(to))
+		out = append(out, s)
 		errs = append(errs, w.err)
 	}
 	return out, errors.Join(errs...)
 }
 
-// sum finds the longest time without an acknowledgement, the beginning and the
-// end of the load included.
 func (w *writers) sum(lasted time.Duration) sideOfLoad {
-	s := sideOfLoad{
-		Writes: len(w.acks), Seconds: lasted.Seconds(), WriteMs: milliseconds(w.worst), Reconnects: w.lost,
-	}
-	slices.Sort(w.acks)
-	last := time.Duration(0)
-	for _, at := range append(w.acks, lasted) {
-		if gap := milliseconds(at - last); gap > s.GapMs {
-			s.GapMs, s.GapAt = gap, last.Seconds()
-		}
-		last = at
-	}
+	s := sideOfLoad{Writes: len(w.acks), Seconds: lasted.Seconds(), WriteMs: milliseconds(w.worst), Reconnects: w.lost}
+	s.GapMs, s.GapAt = w.longestGap(0, lasted)
 	return s
 }
+
+// longestGap finds the longest time without an acknowledgement between two
+// times, which count as one each, in milliseconds, and when it began, in
+// seconds.
+func (w *writers) longestGap(from, to time.Duration) (ms, at float64) {
+	slices.Sort(w.acks)
+	last := from
+	for _, ack := range append(slices.Clone(w.acks), to) {
+		if ack = min(ack, to); ack < from {
+			continue
+		}
+		if gap := milliseconds(ack - last); gap > ms {
+			ms, at = gap, last.Seconds()
+		}
+		last = ack
+	}
+	return ms, at
+}
+
+func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }
 
 func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }

@@ -95,7 +95,9 @@ func (f *findings) bigRows(o options) []table.Row {
 	tree := table.Count(float64(o.nodes)) + " znodes"
 	what := killed + ", " + tree
 	out := killRows(what, q.Kills, z.Kills)
-	out = append(out, timesSmall(what, f.Failover, both[[]failover]{q.Kills, z.Kills}))
+	if o.failover {
+		out = append(out, timesSmall(what, f.Failover, both[[]failover]{q.Kills, z.Kills}))
+	}
 	loaded := func(b *bigTree) float64 {
 		if b.Load == nil {
 			return 0
@@ -167,7 +169,8 @@ func snapRows(o options, tree string, q, z *snapSync) []table.Row {
 	ms := func(v float64) string { return table.Micros(v * 1000) }
 	out := []table.Row{
 		line("longest without an acknowledged write, clients of the leader", false, func(s *snapSync) float64 { return s.Leader.GapMs }, ms),
-		line("the same, clients of the other follower", true, func(s *snapSync) float64 { return s.Other.GapMs }, ms),
+		line("the same until the follower served", true, func(s *snapSync) float64 { return s.Leader.AwayGapMs }, ms),
+		line("the longest of all, clients of the other follower", true, func(s *snapSync) float64 { return s.Other.GapMs }, ms),
 		line("the follower's start to its first answered read", true, func(s *snapSync) float64 { return s.Served - s.Started }, table.Seconds),
 	}
 	sent := table.Row{What: what, Figure: "snapshots sent", Quorate: sent(q), ZooKeeper: sent(z), Informative: true}
