@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"time"
 
 	"github.com/quorate/quorate/integration"
@@ -35,9 +36,10 @@ type client struct {
 	conn  *integration.Session // nil: none
 	known integration.ConnectOptions
 
-	// connections counts those that a session was had on, expired the sessions
+	// connections counts those that a session was had on, unanswered those on
+	// which a server kept silent until this client gave up, expired the sessions
 	// that a server did not know any more.
-	connections, expired int
+	connections, unanswered, expired int
 }
 
 func newClient(addrs []string) *client {
@@ -57,6 +59,9 @@ func (c *client) connect() error {
 	}
 	conn.Patience = sessionWithin
 	s, err := integration.Handshake(conn, c.known)
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		c.unanswered++
+	}
 	if errors.Is(err, integration.ErrSessionInvalid) {
 		c.expired++
 		c.known.SessionID, c.known.Passwd = 0, nil

@@ -22,6 +22,9 @@ type failover struct {
 	GoneSeconds float64 `json:"gone_seconds"`
 	// Connections is how many the client needed, 0 if it kept the one it had.
 	Connections int `json:"connections"`
+	// Unanswered counts servers that kept silent when they were asked for the
+	// session, for as long as the client waits.
+	Unanswered int `json:"unanswered,omitempty"`
 	// SessionLost tells that the client's session was not known afterwards.
 	SessionLost bool `json:"session_lost,omitempty"`
 	// AtLeader tells that the client's first server was the one to lead next.
@@ -84,7 +87,7 @@ func (c *client) outlive(ctx context.Context, leader *ensemble.Member, path stri
 		return f, err
 	}
 	f.Seconds = time.Since(begun).Seconds()
-	f.Connections, f.SessionLost = c.connections-before, c.expired > 0
+	f.Connections, f.Unanswered, f.SessionLost = c.connections-before, c.unanswered, c.expired > 0
 	return f, nil
 }
 
