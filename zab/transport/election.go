@@ -45,10 +45,11 @@ type election struct {
 // peer is another server, as the election channel knows it. All is guarded by election.mu.
 type peer struct {
 	sid     int64
-	known   bool     // by the configuration, when last asked
-	told    []string // where it said it listens
-	pending []byte   // the frame that waits: the newest takes the place of an older one
-	last    []byte   // the last frame written, which is repeated on a new connection
+	known   bool      // by the configuration, when last asked
+	told    []string  // where it said it listens
+	pending []byte    // the frame that waits: the newest takes the place of an older one
+	last    []byte    // the last frame written, which is repeated on a new connection
+	said    time.Time // when that was written, if it was news
 	link    *link
 	dialing context.CancelFunc // of the attempt under way; nil: none
 	again   []string           // it rang meanwhile, and is to be called back there

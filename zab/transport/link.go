@@ -37,6 +37,11 @@ func (l *link) wake() {
 	}
 }
 
+// lostWithin is how long ago a frame may have been written that was perhaps lost with its connection. Then the other side
+// is looked for at once: it gets the frame again, or is known to be down. A leader that dies takes the votes with it that
+// the others send before they know.
+const lostWithin = time.Second
+
 // write writes what waits, at first the last frame of the connection before if nothing does: the other side may not
 // have got it.
 func (l *link) write() {
@@ -67,7 +72,7 @@ func (l *link) next(first bool) []byte {
 	case p.link != l:
 		return nil
 	case p.pending != nil:
-		p.last, p.pending = p.pending, nil
+		p.last, p.pending, p.said = p.pending, nil, time.Now()
 		return p.last
 	case first:
 		return p.last
@@ -88,7 +93,7 @@ func (l *link) read() {
 	}
 	l.p.link = nil
 	l.e.t.log.Info("election connection ended", zap.Int64("sid", l.p.sid), zap.Error(err))
-	if l.p.pending != nil {
+	if l.p.pending != nil || time.Since(l.p.said) < lostWithin {
 		l.e.call(l.p, addrs)
 	}
 }
