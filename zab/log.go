@@ -148,14 +148,15 @@ func (h *history) reset(z int64) {
 }
 
 // forget lets go of the oldest entries in memory beyond keep applied ones, but of none after pin. Memory is given
-// back in strides, so that a commit costs little.
+// back in strides, so that a commit costs little; the list itself moves on when it grows. Nobody keeps a part of it.
 func (h *history) forget(keep int, pin int64) {
 	n := len(until(h.mem, min(h.applied, pin))) - keep
 	if n <= 0 || n < keep/4 {
 		return
 	}
 	h.memFrom = h.mem[n-1].Zxid
-	h.mem = slices.Clone(h.mem[n:])
+	clear(h.mem[:n])
+	h.mem = h.mem[n:]
 	h.rebase()
 }
 

@@ -61,11 +61,11 @@ func (r *Replica) applyStretch(entries Entries, from, to int) (next int, need bl
 	for i := from; i < to; i++ {
 		_, payload := entries.Entry(i)
 		c, err := r.applyOne(payload)
-		var absent *znode.NotResidentError
-		if errors.As(err, &absent) {
-			return i, blocked{d: demand{kind: needNode, path: absent.Path, more: absent.More}}, nil
-		}
 		if err != nil {
+			var absent *znode.NotResidentError
+			if errors.As(err, &absent) {
+				return i, blocked{d: demand{kind: needNode, path: absent.Path, more: absent.More}}, nil
+			}
 			return i, blocked{}, err
 		}
 		if c == nil {
@@ -83,13 +83,13 @@ func (r *Replica) applyStretch(entries Entries, from, to int) (next int, need bl
 // made, if any. The tree is locked.
 func (r *Replica) applyOne(payload []byte) (*Client, error) {
 	rd := wire.NewReader(payload)
-	var h znode.TxnHeader
+	h := &r.header
 	h.Decode(&rd)
 	if err := rd.Err(); err != nil {
 		return nil, fmt.Errorf("transaction header: %w", err)
 	}
 	var err error
-	r.events, err = r.Tree().Apply(&h, rd.Remaining(), &r.result, r.events[:0])
+	r.events, err = r.Tree().Apply(h, rd.Remaining(), &r.result, r.events[:0])
 	if err != nil {
 		return nil, err
 	}
@@ -103,8 +103,8 @@ func (r *Replica) applyOne(payload []byte) (*Client, error) {
 	if h.Type == wire.OpCloseSession && r.opt.Audit != nil {
 		r.auditEnd(h.ClientID, r.events)
 	}
-	o := r.ownerOf(&h, &r.result)
-	r.followSession(&h, payload[znode.TxnHeaderBytes:], o)
+	o := r.ownerOf(h, &r.result)
+	r.followSession(h, payload[znode.TxnHeaderBytes:], o)
 	if o.client == nil {
 		return nil, nil
 	}

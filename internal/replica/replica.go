@@ -165,6 +165,7 @@ type Replica struct {
 	// stalled is a client whose waiting read needs the backend first.
 	stalled  *Client
 	events   []znode.Event
+	header   znode.TxnHeader // of the transaction being applied
 	result   znode.Result
 	fired    []watch.Watcher
 	targets  []*Client
