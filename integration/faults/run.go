@@ -50,7 +50,7 @@ func newWorld(t *testing.T, kinds []ensemble.Kind, seed uint64, disks bool) *wor
 	t.Helper()
 	netns.Need(t)
 	t.Logf("%v, seed %d", kinds, seed)
-	network, err := netns.NewNetwork(len(kinds))
+	network, err := netns.NewNetwork(len(kinds), seed)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -46,7 +46,7 @@ func echo(addr string) {
 func echoes(t *testing.T, n int) (*Network, []net.Conn) {
 	t.Helper()
 	Need(t)
-	w, err := NewNetwork(n)
+	w, err := NewNetwork(n, 1)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -162,6 +162,47 @@ func TestDelayAndLoss(t *testing.T) {
 	w.Set(Clients, 1, Link{Loss: 1})
 	if _, err := ask(conns[1], []byte("x"), 300*time.Millisecond); !errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Errorf("with all lost: %v", err)
+	}
+}
+
+// A link loses the same frames for the same seed, whatever the others carry.
+func TestChanceFollowsFromSeed(t *testing.T) {
+	lost := func(seed uint64, others int) string {
+		s, err := newSwitch(nil, seed)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var out []byte
+		for range 100 {
+			for other := range others {
+				s.random([2]int{2, other}).Float64()
+			}
+			out = append(out, "01"[s.random([2]int{1, 2}).IntN(2)])
+		}
+		return string(out)
+	}
+	if a, b := lost(7, 0), lost(7, 3); a != b {
+		t.Errorf("beside other links:\n%s\n%s", a, b)
+	}
+	if a, b := lost(7, 0), lost(8, 0); a == b {
+		t.Errorf("two seeds: %s", a)
+	}
+}
+
+// Every network of a process, however many there are, has addresses of its own.
+func TestManyNetworks(t *testing.T) {
+	all := map[string]bool{}
+	for number := range 5000 {
+		host := (&Network{number: number}).host(5)
+		if all[host] || net.ParseIP(host) == nil {
+			t.Fatalf("network %d: %s", number, host)
+		}
+		all[host] = true
+	}
+	networks.Store(700)
+	_, conns := echoes(t, 1)
+	if _, err := ask(conns[1], []byte("x"), time.Minute); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -29,8 +29,9 @@ var _ ensemble.Place = (*Network)(nil)
 // networks numbers the networks of this process, whose names must differ.
 var networks atomic.Int32
 
-// NewNetwork makes a network for members 1 to n, without faults.
-func NewNetwork(n int) (*Network, error) {
+// NewNetwork makes a network for members 1 to n, without faults. What faults do
+// by chance follows from the seed.
+func NewNetwork(n int, seed uint64) (*Network, error) {
 	w := &Network{number: int(networks.Add(1)), namespaces: []string{""}}
 	for id := 1; id <= n; id++ {
 		w.namespaces = append(w.namespaces, fmt.Sprintf("q%dm%d", w.number, id))
@@ -42,7 +43,7 @@ func NewNetwork(n int) (*Network, error) {
 		}
 	}
 	var err error
-	if w.sw, err = newSwitch(w.ports()); err != nil {
+	if w.sw, err = newSwitch(w.ports(), seed); err != nil {
 		w.Close()
 		return nil, err
 	}
@@ -58,7 +59,10 @@ func (w *Network) ports() []string {
 	return all
 }
 
-func (w *Network) host(id int) string { return fmt.Sprintf("10.77.%d.%d", w.number, id+10) }
+// host is the address of a member, or of the clients, in the network's own /24.
+func (w *Network) host(id int) string {
+	return fmt.Sprintf("10.%d.%d.%d", 77+(w.number>>8)&0x7f, w.number&0xff, id+10)
+}
 
 func mac(id int) string { return fmt.Sprintf("02:00:00:00:00:%02x", id) }
 

@@ -36,11 +36,13 @@ type netSwitch struct {
 	mu     sync.Mutex
 	links  map[[2]int]Link
 	queues map[[2]int]*queue
+	seed   uint64
+	chance map[[2]int]*rand.Rand // of each link, so that what others carry changes nothing
 }
 
 // newSwitch opens the ports and starts to carry.
-func newSwitch(names []string) (*netSwitch, error) {
-	s := &netSwitch{links: map[[2]int]Link{}, queues: map[[2]int]*queue{}}
+func newSwitch(names []string, seed uint64) (*netSwitch, error) {
+	s := &netSwitch{links: map[[2]int]Link{}, queues: map[[2]int]*queue{}, seed: seed, chance: map[[2]int]*rand.Rand{}}
 	for _, name := range names {
 		f, err := openPort(name)
 		if err != nil {
@@ -108,7 +110,7 @@ func (s *netSwitch) pass(from, to int, frame []byte) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	l := s.links[key]
-	if l.Cut || l.Loss > 0 && rand.Float64() < l.Loss {
+	if l.Cut || l.Loss > 0 && s.random(key).Float64() < l.Loss {
 		return
 	}
 	q := s.queues[key]
@@ -120,7 +122,21 @@ func (s *netSwitch) pass(from, to int, frame []byte) {
 		q = newQueue(s.ports[to])
 		s.queues[key] = q
 	}
-	q.put(l, frame)
+	var jitter time.Duration
+	if l.Jitter > 0 {
+		jitter = time.Duration(s.random(key).Int64N(int64(l.Jitter) + 1))
+	}
+	q.put(l.Delay+jitter, frame)
+}
+
+// random returns the source of a link's chance. The caller holds mu.
+func (s *netSwitch) random(key [2]int) *rand.Rand {
+	r := s.chance[key]
+	if r == nil {
+		r = rand.New(rand.NewPCG(s.seed, uint64(key[0])<<32|uint64(key[1])))
+		s.chance[key] = r
+	}
+	return r
 }
 
 func (s *netSwitch) set(from, to int, l Link) {
@@ -171,8 +187,8 @@ func newQueue(to *os.File) *queue {
 // overtake nothing.
 func (q *queue) idle() bool { return len(q.frames) == 0 && time.Now().After(q.last) }
 
-func (q *queue) put(l Link, frame []byte) {
-	due := time.Now().Add(l.Delay + time.Duration(rand.Int64N(int64(l.Jitter)+1)))
+func (q *queue) put(delay time.Duration, frame []byte) {
+	due := time.Now().Add(delay)
 	if due.Before(q.last) {
 		due = q.last // the order stays
 	}
