@@ -80,27 +80,75 @@ func Watched(steps []WatchStep, final int32) error {
 	return nil
 }
 
-// Streamed checks what one connection got from a watch that stays: names made
-// one after another by one client, from anywhere on without a gap. With
-// complete, the last must have come.
-func Streamed(got, made []string, complete bool) error {
-	if len(got) == 0 {
-		if complete && len(made) > 0 {
-			return fmt.Errorf("no event of %d came", len(made))
+// StreamStep is one thing that came to a client with a watch that stays, in the
+// order in which it came: an event, or the answer to a read.
+type StreamStep struct {
+	// Event is what happened, as its maker calls it; empty for a read.
+	Event string
+	// Shown is how many had been made as a read shows it.
+	Shown int
+}
+
+// Streamed checks what one connection brought from the moment that the watch
+// was there: what one client made, one after another, from anywhere on, without
+// a gap, nothing twice, and each before any read that shows it. It returns
+// how many had been made when the watch came, and behind the last read; both are -1
+// if there was no read, and then nothing is known about the first event.
+func Streamed(steps []StreamStep, made []string) (from, to int, err error) {
+	from, to = -1, -1
+	var events []string
+	for i, s := range steps {
+		switch {
+		case s.Event != "":
+			events = append(events, s.Event)
+		case s.Shown > len(made):
+			return from, to, fmt.Errorf("step %d: a read shows %d, but only %d were made", i, s.Shown, len(made))
+		case from < 0:
+			from, to = s.Shown-len(events), s.Shown
+		case s.Shown != from+len(events):
+			return from, to, fmt.Errorf("step %d: a read shows %d, but behind the first %d only %d events had come", i, s.Shown, from, len(events))
+		default:
+			to = s.Shown
 		}
-		return nil
 	}
-	from := slices.Index(made, got[0])
-	if from < 0 {
-		return fmt.Errorf("an event of %s, which nobody made", got[0])
+	if len(events) == 0 {
+		return from, to, nil
 	}
-	for i, name := range got {
-		if from+i >= len(made) || made[from+i] != name {
-			return fmt.Errorf("event %d is of %s, behind %s", i, name, got[max(0, i-1)])
+	first := from
+	if first < 0 {
+		first = slices.Index(made, events[0])
+	}
+	for i, name := range events {
+		if first < 0 || first+i >= len(made) {
+			return from, to, fmt.Errorf("an event of %s, which nobody made", name)
+		}
+		if want := made[first+i]; name != want {
+			return from, to, fmt.Errorf("event %d is of %s and not of %s", i, name, want)
 		}
 	}
-	if complete && from+len(got) < len(made) {
-		return fmt.Errorf("the events end with %s, %d are missing", got[len(got)-1], len(made)-from-len(got))
+	return from, to, nil
+}
+
+// Resumed checks the connections of one client one after another: each as
+// [Streamed] does, and that none was taken back before what the one before it had
+// shown. What is made between two connections brings no event: a watch that
+// stays is only left again (setWatches2). With complete, the last read shows all.
+func Resumed(connections [][]StreamStep, made []string, complete bool) error {
+	shown := -1
+	for i, steps := range connections {
+		from, to, err := Streamed(steps, made)
+		switch {
+		case err != nil:
+			return fmt.Errorf("connection %d: %w", i, err)
+		case from < 0:
+			continue
+		case from < shown:
+			return fmt.Errorf("connection %d begins behind %d of the stream, but %d had been shown", i, from, shown)
+		}
+		shown = to
+	}
+	if complete && shown != len(made) {
+		return fmt.Errorf("the client has been shown %d of the %d that were made", shown, len(made))
 	}
 	return nil
 }

@@ -32,7 +32,7 @@ func honest(random *rand.Rand, clients, n int) []Op {
 	for i := range n {
 		c := random.IntN(clients)
 		now = max(now+1, free[c]+1)
-		o := Op{Client: c, Key: "k", Action: Action(random.IntN(5)), Call: now, Value: fmt.Sprint("v", i)}
+		o := Op{Client: c, Key: "k", Action: Action(random.IntN(6)), Call: now, Value: fmt.Sprint("v", i)}
 		effect := now + time.Duration(random.IntN(20))
 		o.Return = effect + 1 + time.Duration(random.IntN(20))
 		free[c] = o.Return
@@ -157,7 +157,7 @@ func TestPlantedFaults(t *testing.T) {
 			if next < 0 {
 				return false
 			}
-			r := index(ops, next, func(o Op) bool { return succeeded(ReadSynced)(o) && o.Call > ops[next].Return })
+			r := index(ops, next, func(o Op) bool { return succeeded(ReadSynced, ReadFresh)(o) && o.Call > ops[next].Return })
 			if r < 0 {
 				return false
 			}
@@ -250,12 +250,6 @@ func TestPause(t *testing.T) {
 	}
 }
 
-func TestExclusive(t *testing.T) {
-	wantError(t, "in turns", Exclusive([]Hold{{"b", 5, 9}, {"a", 1, 5}, {"a", 10, 12}}), "")
-	wantError(t, "at once", Exclusive([]Hold{{"b", 4, 9}, {"a", 1, 5}}), "held twice")
-	wantError(t, "inside", Exclusive([]Hold{{"b", 2, 3}, {"a", 1, 5}}), "held twice")
-}
-
 func TestCounted(t *testing.T) {
 	wantError(t, "all", Counted(5, 5, 0), "")
 	wantError(t, "some unanswered", Counted(6, 5, 2), "")
@@ -286,11 +280,42 @@ func TestWatched(t *testing.T) {
 
 func TestStreamed(t *testing.T) {
 	made := []string{"a", "b", "c", "d"}
-	wantError(t, "all", Streamed(made, made, true), "")
-	wantError(t, "until the connection broke", Streamed([]string{"b", "c"}, made, false), "")
-	wantError(t, "end missing", Streamed([]string{"b", "c"}, made, true), "1 are missing")
-	wantError(t, "gap", Streamed([]string{"a", "c"}, made, false), "event 1 is of c")
-	wantError(t, "order", Streamed([]string{"b", "a"}, made, false), "event 1 is of a")
-	wantError(t, "ghost", Streamed([]string{"x"}, made, false), "nobody made")
-	wantError(t, "none", Streamed(nil, made, true), "no event")
+	// stream reads "ab2": events of a and b, then a read that shows 2.
+	stream := func(text string) (steps []StreamStep) {
+		for _, r := range text {
+			if r >= '0' && r <= '9' {
+				steps = append(steps, StreamStep{Shown: int(r - '0')})
+			} else {
+				steps = append(steps, StreamStep{Event: string(r)})
+			}
+		}
+		return steps
+	}
+	for text, want := range map[string]string{
+		"0ab2cd4": "", "bc": "", "bc3d": "", "22c3": "", "": "", "c344": "shows 4, but behind the first 2 only 1",
+		"ac": "event 1 is of c and not of b", "ba": "event 1 is of a and not of c", "x": "nobody made",
+		"0b2": "shows 2, but behind the first 0 only 1", "aa": "event 1 is of a and not of b", "0a0": "shows 0, but",
+		"5": "only 4 were made", "d4e": "nobody made", "0b": "event 0 is of b and not of a", "bb2": "event 0 is of b and not of a",
+	} {
+		_, _, err := Streamed(stream(text), made)
+		wantError(t, text, err, want)
+	}
+	for _, c := range []struct {
+		connections []string
+		complete    bool
+		want        string
+	}{
+		{[]string{"0a1", "c3", "", "d4"}, true, ""},
+		{[]string{"0ab", "1b2"}, false, ""}, // nothing had shown b to be behind
+		{[]string{"0ab2", "1b"}, false, "connection 1 begins behind 1 of the stream, but 2 had been shown"},
+		{[]string{"0a1", "bc"}, false, ""},
+		{[]string{"0a1", "c3"}, true, "shown 3 of the 4"},
+		{[]string{"0ac2"}, false, "connection 0: event 1 is of c"},
+	} {
+		var all [][]StreamStep
+		for _, text := range c.connections {
+			all = append(all, stream(text))
+		}
+		wantError(t, fmt.Sprint(c.connections), Resumed(all, made, c.complete), c.want)
+	}
 }

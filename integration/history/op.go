@@ -19,8 +19,11 @@ const (
 	// ReadSynced is getData behind a sync. ZooKeeper's leader answers a sync
 	// without asking a quorum, so that a leader that does not know yet that it
 	// was deposed may answer with the past: linearizable only while no leader
-	// is cut off or stopped.
+	// is cut off or stopped. Quorate's asks first: linearizable always.
 	ReadSynced
+	// ReadFresh is getData of servers that promise linearizable reads without a
+	// sync, as Quorate does with quorate.ensemble.linearizableReads.
+	ReadFresh
 )
 
 // Outcome is how an operation ended for its client.
@@ -47,13 +50,13 @@ type Op struct {
 	Call, Return time.Duration
 	Outcome      Outcome
 	// Version and Zxid (the mzxid of the Stat) are of the register behind a
-	// successful Set, Swap, Read or ReadSynced.
+	// successful Set, Swap or read.
 	Version int32
 	Zxid    int64
 }
 
 func (a Action) String() string {
-	return [...]string{"set", "swap", "check", "read", "synced read"}[a]
+	return [...]string{"set", "swap", "check", "read", "synced read", "fresh read"}[a]
 }
 
 func (o Op) String() string {
@@ -65,7 +68,7 @@ func (o Op) String() string {
 		s += fmt.Sprintf(" to %q if version %d", o.Value, o.Expect)
 	case Check:
 		s += fmt.Sprintf(" for version %d", o.Expect)
-	case Read, ReadSynced:
+	case Read, ReadSynced, ReadFresh:
 	}
 	switch o.Outcome {
 	case Unknown:

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"slices"
 	"sort"
-	"time"
 )
 
 // Ordered checks acknowledged writes over all registers together: no two have
@@ -106,26 +105,6 @@ func checkSource(o Op, attempts map[string]Op) error {
 		return fmt.Errorf("read before it was written:\n  %v\n  %v", o, w)
 	case w.Outcome == OK && (w.Version != o.Version || w.Zxid != o.Zxid):
 		return fmt.Errorf("read with another version than it was written with:\n  %v\n  %v", o, w)
-	}
-	return nil
-}
-
-// Hold is one time that a client held a lock, from the moment it knew to the
-// moment it began to give it back.
-type Hold struct {
-	Client   string
-	From, To time.Duration
-}
-
-// Exclusive checks that no two clients held a lock at the same time.
-func Exclusive(holds []Hold) error {
-	sorted := slices.Clone(holds)
-	slices.SortFunc(sorted, func(a, b Hold) int { return cmp.Compare(a.From, b.From) })
-	for i := 1; i < len(sorted); i++ {
-		a, b := sorted[i-1], sorted[i]
-		if b.From < a.To {
-			return fmt.Errorf("a lock was held twice: by %s from %v to %v and by %s from %v to %v", a.Client, a.From, a.To, b.Client, b.From, b.To)
-		}
 	}
 	return nil
 }
