@@ -20,37 +20,44 @@ type Plan struct {
 	Addrs []string
 	// Registers clients share Keys registers; Counters share one counter,
 	// Lockers one lock; each of Owners keeps an ephemeral, each of Watchers
-	// watches a znode that they all change.
-	Registers, Keys, Counters, Lockers, Owners, Watchers int
+	// watches a znode that they all change, each of Followers has a persistent
+	// recursive watch on a stream of changes, which one more client makes.
+	Registers, Keys, Counters, Lockers, Owners, Watchers, Followers int
 	// SessionTimeout is asked for; 0 is 10 s.
 	SessionTimeout time.Duration
 	// Think is the longest pause between two requests of a client; 0 is 4 ms.
 	Think time.Duration
 	// SyncedReads lets registers be read behind a sync and checks that such a
-	// read is linearizable. Not while a leader is cut off or stopped.
+	// read is linearizable. Not on Java servers while a leader is cut off or
+	// stopped.
 	SyncedReads bool
-	Seed        uint64
+	// FreshReads checks that every read of a register is linearizable, also
+	// without a sync: the servers have quorate.ensemble.linearizableReads.
+	FreshReads bool
+	Seed       uint64
 }
 
 // Everyone returns a plan with a few of each kind.
 func Everyone(addrs []string) Plan {
-	return Plan{Addrs: addrs, Registers: 4, Keys: 3, Counters: 2, Lockers: 3, Owners: 3, Watchers: 3}
+	return Plan{Addrs: addrs, Registers: 4, Keys: 3, Counters: 2, Lockers: 3, Owners: 3, Watchers: 3, Followers: 2}
 }
 
 // Crowd is a set of clients that use an ensemble.
 type Crowd struct {
 	Log *history.Log
 
-	plan     Plan
-	cancel   context.CancelFunc
-	working  sync.WaitGroup
-	clients  []*Client
-	expired  atomic.Int64 // sessions of clients that are gone
-	slots    *slots
-	counter  counter
-	locks    locks
-	owners   owners
-	watchers []*watcher
+	plan      Plan
+	cancel    context.CancelFunc
+	working   sync.WaitGroup
+	clients   []*Client
+	expired   atomic.Int64 // sessions of clients that are gone, and of followers
+	slots     *slots
+	counter   counter
+	locks     locks
+	owners    owners
+	watchers  []*watcher
+	stream    stream
+	followers []*follower
 
 	mu     sync.Mutex
 	faults []error
@@ -70,12 +77,13 @@ func Gather(ctx context.Context, plan Plan) (*Crowd, error) {
 		Log: history.NewLog(), plan: plan, slots: newSlots(root+"/registers", max(1, plan.Keys)),
 		counter: counter{path: root + "/counter"}, locks: locks{path: root + "/lock", fence: root + "/fence"},
 		owners: owners{root: root + "/owners", acknowledged: map[string]int64{}, unanswered: map[string]int64{}},
+		stream: stream{root: root + "/stream"},
 	}
 	first, err := c.newClient()
 	if err != nil {
 		return nil, err
 	}
-	paths := []string{root, c.slots.root, c.counter.path, c.locks.path, c.locks.fence, c.owners.root, root + "/watched"}
+	paths := []string{root, c.slots.root, c.counter.path, c.locks.path, c.locks.fence, c.owners.root, c.stream.root, root + "/watched"}
 	for i := range plan.Watchers {
 		paths = append(paths, fmt.Sprintf("%s/watched/%d", root, i))
 	}
@@ -110,7 +118,7 @@ func (c *Crowd) start(ctx context.Context, root string) error {
 	for _, group := range []struct {
 		n    int
 		work work
-	}{{c.plan.Registers, c.useRegisters}, {c.plan.Counters, c.count}, {c.plan.Owners, c.own}} {
+	}{{c.plan.Registers, c.useRegisters}, {c.plan.Counters, c.count}, {c.plan.Owners, c.own}, {min(1, c.plan.Followers), c.makeStream}} {
 		for range group.n {
 			client, err := c.newClient()
 			if err != nil {
@@ -134,6 +142,11 @@ func (c *Crowd) start(ctx context.Context, root string) error {
 	for _, w := range c.watchers {
 		random := c.random(w.client.ID)
 		c.working.Go(func() { c.watch(ctx, w, random) })
+	}
+	for i := range c.plan.Followers {
+		f := c.newFollower(3000 + i)
+		c.followers = append(c.followers, f)
+		c.working.Go(func() { f.follow(ctx) })
 	}
 	return nil
 }
@@ -179,11 +192,13 @@ type Findings struct {
 	Operations, Unanswered, Registers int
 	Increments, LocksTaken, LocksLost int
 	Ephemerals, WatchSteps, Expired   int
+	StreamEvents, StreamConnections   int
 }
 
 func (f Findings) String() string {
-	return fmt.Sprintf("%d operations on %d registers (%d unanswered), %d increments, %d locks taken (%d given up), %d ephemerals, %d steps of watches, %d sessions expired",
-		f.Operations, f.Registers, f.Unanswered, f.Increments, f.LocksTaken, f.LocksLost, f.Ephemerals, f.WatchSteps, f.Expired)
+	return fmt.Sprintf("%d operations on %d registers (%d unanswered), %d increments, %d locks taken (%d given up), %d ephemerals, %d steps of watches, %d events of a stream on %d connections, %d sessions expired",
+		f.Operations, f.Registers, f.Unanswered, f.Increments, f.LocksTaken, f.LocksLost, f.Ephemerals, f.WatchSteps,
+		f.StreamEvents, f.StreamConnections, f.Expired)
 }
 
 // Judge stops the work, looks at the end of everything through every server,
@@ -201,6 +216,7 @@ func (c *Crowd) Judge(ctx context.Context) (Findings, error) {
 	for _, w := range c.watchers {
 		errs = append(errs, w.judge(ctx))
 	}
+	errs = append(errs, c.judgeStream(ctx))
 	for i, addr := range c.plan.Addrs {
 		errs = append(errs, c.lookThrough(ctx, 2000+i, addr))
 	}
@@ -225,6 +241,10 @@ func (c *Crowd) findings(ops []history.Op) Findings {
 	}
 	for _, w := range c.watchers {
 		f.WatchSteps += len(w.steps)
+	}
+	for _, w := range c.followers {
+		f.StreamEvents += w.events()
+		f.StreamConnections += len(w.connections)
 	}
 	return f
 }
@@ -350,6 +370,6 @@ func (c *Crowd) closeAll() {
 
 // Describe shows the plan.
 func (p Plan) String() string {
-	return fmt.Sprintf("%d clients of registers, %d of a counter, %d of a lock, %d of ephemerals, %d of watches on %s",
-		p.Registers, p.Counters, p.Lockers, p.Owners, p.Watchers, strings.Join(p.Addrs, " "))
+	return fmt.Sprintf("%d clients of registers, %d of a counter, %d of a lock, %d of ephemerals, %d of watches, %d of a stream on %s",
+		p.Registers, p.Counters, p.Lockers, p.Owners, p.Watchers, p.Followers, strings.Join(p.Addrs, " "))
 }

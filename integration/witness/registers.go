@@ -110,10 +110,12 @@ func (c *Crowd) action(random *rand.Rand) history.Action {
 		return history.Swap
 	case n < 13:
 		return history.Check
-	case n < 17 || !c.plan.SyncedReads:
-		return history.Read
-	default:
+	case n >= 17 && c.plan.SyncedReads:
 		return history.ReadSynced
+	case c.plan.FreshReads:
+		return history.ReadFresh
+	default:
+		return history.Read
 	}
 }
 

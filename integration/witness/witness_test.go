@@ -55,7 +55,7 @@ func TestCrowdOnJava(t *testing.T) {
 	f, err := c.Judge(ctx)
 	t.Log(f)
 	must(err)
-	if f.Expired != 0 || f.LocksTaken == 0 || f.Increments == 0 || f.Ephemerals == 0 || f.WatchSteps == 0 {
+	if f.Expired != 0 || f.LocksTaken == 0 || f.Increments == 0 || f.Ephemerals == 0 || f.WatchSteps == 0 || f.StreamEvents == 0 {
 		t.Errorf("%v", f)
 	}
 	_, err = e.Compare()
@@ -96,6 +96,10 @@ func TestMeddler(t *testing.T) {
 		},
 		"no live session made it": func(c *Crowd) error {
 			_, err := meddler.Create(c.owners.root+"/meddled", nil, zk.FlagEphemeral, open)
+			return err
+		},
+		"events had come": func(c *Crowd) error {
+			_, err := meddler.Create(c.stream.root+"/meddled", nil, 0, open)
 			return err
 		},
 		"held twice": func(c *Crowd) error {
