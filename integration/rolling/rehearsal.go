@@ -55,7 +55,7 @@ type rehearsal struct {
 	plan
 	e     *ensemble.Ensemble
 	crowd *witness.Crowd
-	pys   []*kazoo
+	pys   []*witness.Kazoo
 }
 
 func newRehearsal(p plan) (*rehearsal, error) {
@@ -72,7 +72,7 @@ func newRehearsal(p plan) (*rehearsal, error) {
 
 func (r *rehearsal) close() {
 	for _, k := range r.pys {
-		k.kill()
+		k.Kill()
 	}
 	if r.crowd != nil {
 		r.crowd.Stop()
@@ -121,7 +121,7 @@ func (r *rehearsal) begin(ctx context.Context) error {
 		return err
 	}
 	for range 2 {
-		k, err := startKazoo(r.dir, r.e.Addrs())
+		k, err := witness.StartKazoo(r.dir, r.e.Addrs(), sessionTimeout, false)
 		if err != nil {
 			return err
 		}
@@ -234,7 +234,7 @@ func (r *rehearsal) compare(to ensemble.Kind) error {
 func (r *rehearsal) judge(ctx context.Context) error {
 	var errs []error
 	for _, k := range r.pys {
-		turns, err := k.finish()
+		turns, err := k.Finish()
 		errs = append(errs, err)
 		r.say("kazoo: %d times in the lock", turns)
 	}

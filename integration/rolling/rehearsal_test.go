@@ -9,6 +9,7 @@ import (
 
 	"github.com/quorate/quorate/integration"
 	"github.com/quorate/quorate/integration/ensemble"
+	"github.com/quorate/quorate/integration/witness"
 )
 
 func TestMain(m *testing.M) {
@@ -21,10 +22,9 @@ func TestMain(m *testing.M) {
 func TestRehearsal(t *testing.T) {
 	spec := ensemble.Spec{Voters: []ensemble.Kind{integration.ZooKeeper38}}
 	integration.NeedPeer(t, "Debian's ZooKeeper", spec.Available())
-	_, err := os.Stat("/usr/lib/python3/dist-packages/kazoo")
-	integration.NeedPeer(t, "Debian's python3-kazoo", err)
+	integration.NeedPeer(t, "Debian's python3-kazoo", witness.KazooMissing())
 	var out strings.Builder
-	err = rehearse(t.Context(), plan{
+	err := rehearse(t.Context(), plan{
 		java: integration.ZooKeeper38, dir: t.TempDir(), order: orderLeaderLast,
 		servers: 3, nodes: 2000, writes: 200, seed: 1, out: &out,
 	})
