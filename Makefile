@@ -48,11 +48,12 @@ fuzz:
 	  done; \
 	done
 
-# Faults on real processes, again and again, TORTURE long for three members and for five.
+# Faults on real processes, again and again, TORTURE long for three members, for five, and for three with an observer.
 TORTURE ?= 30m
 torture:
-	QUORATE_INTEROP=required QUORATE_TORTURE=$(TORTURE) $(GO) test -count=1 -timeout 0 -run '^TestFaults$$' -v ./integration/faults
-	QUORATE_INTEROP=required QUORATE_TORTURE=$(TORTURE) $(GO) test -count=1 -timeout 0 -run '^TestFaultsOfFive$$' -v ./integration/faults
+	@set -e; for test in TestFaults TestFaultsOfFive TestFaultsBesideObserver; do \
+	  QUORATE_INTEROP=required QUORATE_TORTURE=$(TORTURE) $(GO) test -count=1 -timeout 0 -run "^$$test\$$" -v ./integration/faults; \
+	done
 
 # Ensembles of Quorate and of every Java release that it is tried with.
 mixed:

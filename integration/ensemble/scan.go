@@ -4,6 +4,7 @@ package ensemble
 
 import (
 	"bufio"
+	"bytes"
 	"errors"
 	"fmt"
 	"os"
@@ -70,6 +71,25 @@ func scanLog(path string, expected *regexp.Regexp) ([]string, error) {
 		}
 	}
 	return out, lines.Err()
+}
+
+// Logged counts the lines of the logs of all runs of a member that match.
+func (m *Member) Logged(pattern *regexp.Regexp) (lines int, err error) {
+	m.mu.Lock()
+	runs := m.runs
+	m.mu.Unlock()
+	for _, p := range runs {
+		text, err := os.ReadFile(p.log)
+		if err != nil {
+			return 0, err
+		}
+		for line := range bytes.Lines(text) {
+			if pattern.Match(line) {
+				lines++
+			}
+		}
+	}
+	return lines, nil
 }
 
 // Check returns an error for everything that must never happen to a member,

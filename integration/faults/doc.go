@@ -3,9 +3,10 @@
 // kind, slow and lossy links, full disks, the restart of all servers at once.
 // What the clients saw is judged by package history.
 //
-// fault.go has the faults, run.go inflicts them one after another. The moments
-// and choices follow from a seed, which the test prints; what the servers make
-// of it does not.
+// fault.go and disk.go have the faults, run.go inflicts them one after another.
+// Each test has faults that every run suffers, for a brief time each, and draws a
+// few more; a long run draws all it can. The moments and choices follow from a
+// seed, which the test prints; what the servers make of it does not.
 //
 //	go test ./integration/faults -run TestFaults
 //	make torture                    # as long as QUORATE_TORTURE says

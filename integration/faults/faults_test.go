@@ -44,27 +44,56 @@ func seed() uint64 {
 	return rand.Uint64()
 }
 
+// trial is a fault and how long it is to last.
+type trial struct {
+	fault
+	last time.Duration
+}
+
 // endure inflicts faults one after another.
-func (w *world) endure(faults []fault) {
+func (w *world) endure(trials []trial) {
 	w.t.Helper()
-	for _, f := range faults {
-		if err := w.suffer(f); err != nil {
+	for _, f := range trials {
+		if err := w.suffer(f.fault, f.last); err != nil {
 			w.t.Fatal(err)
 		}
 	}
 	w.finish()
 }
 
-// draw returns n of the faults at random, all of them in a random order when
-// there are no more. QUORATE_FAULTS is a pattern of the names to draw from.
-func (w *world) draw(n int, from ...[]fault) []fault {
-	all := slices.Concat(from...)
-	if only := os.Getenv("QUORATE_FAULTS"); only != "" {
-		names := regexp.MustCompile(only)
-		all = slices.DeleteFunc(all, func(f fault) bool { return !names.MatchString(f.name) })
+// all returns the faults that the world can suffer. QUORATE_FAULTS is a pattern
+// of the names of those that it is to suffer.
+func (w *world) all() []fault {
+	names := regexp.MustCompile(os.Getenv("QUORATE_FAULTS"))
+	return slices.DeleteFunc(slices.Concat(kills, cuts, fills), func(f fault) bool {
+		return !names.MatchString(f.name) || f.fits != nil && !f.fits(w)
+	})
+}
+
+// trials returns the faults of a run: those of the names for a brief time each,
+// in a random order, and then more of the others, drawn at random, for a random
+// time. A long run draws all of its faults.
+func (w *world) trials(names []string, more int) []trial {
+	var brief, drawn []trial
+	for _, f := range w.all() {
+		if long() == 0 && slices.Contains(names, f.name) {
+			brief = append(brief, trial{f, f.brief()})
+		} else {
+			drawn = append(drawn, trial{f, w.lasting(f)})
+		}
 	}
-	w.random.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
-	return all[:min(n, len(all))]
+	switch {
+	case long() > 0:
+		more = len(drawn)
+	case len(brief) != len(names) && os.Getenv("QUORATE_FAULTS") == "":
+		w.t.Fatalf("of the faults %q this ensemble has %d", names, len(brief))
+	}
+	shuffle := func(all []trial) {
+		w.random.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
+	}
+	shuffle(brief)
+	shuffle(drawn)
+	return append(brief, drawn[:min(more, len(drawn))]...)
 }
 
 // long is how long to go on, zero for once: QUORATE_TORTURE, such as 30m.
@@ -73,35 +102,47 @@ func long() time.Duration {
 	return d
 }
 
-// again runs a test once, or in new worlds until the time is over.
+// again runs a test once, or in new worlds until the time is over. Each world
+// ends with its own subtest.
 func again(t *testing.T, run func(t *testing.T)) {
-	run(t)
-	for end, n := time.Now().Add(long()), 2; time.Now().Before(end) && !t.Failed(); n++ {
+	netns.Need(t)
+	end := time.Now().Add(long())
+	for n := 1; n == 1 || time.Now().Before(end) && !t.Failed(); n++ {
 		t.Run(strconv.Itoa(n), run)
 	}
 }
 
-// some is how many faults a run has when it is not a long one.
-func some(n int) int {
-	if long() > 0 {
-		return 100
-	}
-	return n
-}
-
-// TestFaults: three members survive full disks and other faults.
+// TestFaults: three members survive the faults that every ensemble meets, a full
+// disk of the leader, and another one.
 func TestFaults(t *testing.T) {
 	again(t, func(t *testing.T) {
-		w := newWorld(t, of(integration.Quorate, 3), seed(), true)
-		w.endure(slices.Concat(w.draw(1, []fault{full, fullLeader}), w.draw(some(11), kills, cuts)))
+		w := newWorld(t, setup{voters: of(integration.Quorate, 3), disks: true}, seed())
+		w.endure(w.trials(append([]string{"full disk of the leader"}, everywhere...), 2))
 	})
 }
 
-// TestFaultsOfFive: five members survive some faults.
+// TestFaultsOfFive: five members survive those that only they can, and more.
 func TestFaultsOfFive(t *testing.T) {
 	again(t, func(t *testing.T) {
-		w := newWorld(t, of(integration.Quorate, 5), seed(), false)
-		w.endure(w.draw(some(6), kills, cuts))
+		w := newWorld(t, setup{voters: of(integration.Quorate, 5), disks: true}, seed())
+		w.endure(w.trials([]string{
+			"kill -9 of the leader and a follower", "SIGSTOP of the leader and a follower", "halves",
+			"two halves joined by one member", "nobody hears a follower",
+		}, 2))
+	})
+}
+
+// TestFaultsBesideObserver: three members and an observer survive faults, and with
+// quorate.ensemble.linearizableReads every read stays linearizable. In a long run
+// half of the worlds are without that setting.
+func TestFaultsBesideObserver(t *testing.T) {
+	again(t, func(t *testing.T) {
+		seed := seed()
+		w := newWorld(t, setup{
+			voters: slices.Repeat([]ensemble.Kind{integration.Quorate}, 3), observers: []ensemble.Kind{integration.Quorate},
+			fresh: long() == 0 || seed%2 == 0,
+		}, seed)
+		w.endure(w.trials([]string{"kill -9 of the leader", "SIGSTOP of the leader", "leader alone", "an observer alone"}, 1))
 	})
 }
 
@@ -109,11 +150,11 @@ func TestFaultsOfFive(t *testing.T) {
 // ensemble survives the plain ones as well. Flapping and one-way links are not
 // among them: with those, releases up to 3.8.0 at least lose acknowledged writes.
 func TestFaultsOnJava(t *testing.T) {
-	w := newWorld(t, slices.Repeat([]ensemble.Kind{integration.ZooKeeper39}, 3), seed(), false)
-	var plain []fault
-	for _, f := range slices.Concat(kills, cuts) {
+	w := newWorld(t, setup{voters: slices.Repeat([]ensemble.Kind{integration.ZooKeeper39}, 3)}, seed())
+	var plain []trial
+	for _, f := range w.all() {
 		if slices.Contains([]string{"kill -9 of the leader", "SIGSTOP of a follower", "leader alone", "slow links"}, f.name) {
-			plain = append(plain, f)
+			plain = append(plain, trial{f, f.brief()})
 		}
 	}
 	w.endure(plain)

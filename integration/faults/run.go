@@ -6,8 +6,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
-	"regexp"
+	"os"
 	"slices"
 	"syscall"
 	"testing"
@@ -34,29 +35,55 @@ const sessionTimeout = 5 * time.Second
 // is a guard against hanging, not an expectation.
 const patience = 2 * time.Minute
 
+// setup says what a world is made of.
+type setup struct {
+	voters, observers []ensemble.Kind
+	// disks gives each member a disk of its own, which can be full.
+	disks bool
+	// fresh lets the servers make all reads linearizable, and checks them.
+	fresh bool
+}
+
+// quorateAlone tells that no member is another server than Quorate.
+func (s setup) quorateAlone() bool {
+	return !slices.ContainsFunc(slices.Concat(s.voters, s.observers), func(k ensemble.Kind) bool { return k != integration.Quorate })
+}
+
+func (s setup) options() integration.Options {
+	options := maps.Clone(settings)
+	if s.fresh {
+		options["quorate.ensemble.linearizableReads"] = "true"
+	}
+	return options
+}
+
 // world is an ensemble in its network with clients.
 type world struct {
+	setup
 	t      *testing.T
 	ctx    context.Context
 	e      *ensemble.Ensemble
 	net    *netns.Network
 	crowd  *witness.Crowd
+	pys    []*witness.Kazoo
 	random *rand.Rand
 }
 
-// newWorld starts an ensemble of the given kinds, each member on a network
-// cable and, with disks, on a disk of its own, and a crowd on it.
-func newWorld(t *testing.T, kinds []ensemble.Kind, seed uint64, disks bool) *world {
+// newWorld starts an ensemble, each member on a network cable and, with disks,
+// on a disk of its own, and clients on it.
+func newWorld(t *testing.T, s setup, seed uint64) *world {
 	t.Helper()
 	netns.Need(t)
-	t.Logf("%v, seed %d", kinds, seed)
-	network, err := netns.NewNetwork(len(kinds), seed)
+	t.Logf("%v %v, seed %d", s.voters, s.observers, seed)
+	network, err := netns.NewNetwork(len(s.voters)+len(s.observers), seed)
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &world{t: t, ctx: t.Context(), net: network, random: rand.New(rand.NewPCG(seed, 0))}
-	w.e = ensemble.LaidOut(t, ensemble.Spec{Voters: kinds, Options: settings, Place: network, Expected: expected(disks)})
-	if disks {
+	w := &world{setup: s, t: t, ctx: t.Context(), net: network, random: rand.New(rand.NewPCG(seed, 0))}
+	w.e = ensemble.LaidOut(t, ensemble.Spec{
+		Voters: s.voters, Observers: s.observers, Options: s.options(), Place: network, Expected: expected(s.disks),
+	})
+	if s.disks {
 		for _, m := range w.e.Members {
 			if err := mountDisk(m); err != nil {
 				t.Fatal(err)
@@ -67,13 +94,41 @@ func newWorld(t *testing.T, kinds []ensemble.Kind, seed uint64, disks bool) *wor
 	if err := w.e.Start(); err != nil {
 		t.Fatal(err)
 	}
+	w.gather(seed)
+	return w
+}
+
+// gather lets clients loose on the ensemble.
+func (w *world) gather(seed uint64) {
+	w.t.Helper()
 	plan := witness.Everyone(w.e.Addrs())
 	plan.Seed, plan.SessionTimeout = seed, sessionTimeout
+	plan.SyncedReads, plan.FreshReads = w.quorateAlone(), w.fresh
+	var err error
 	if w.crowd, err = witness.Gather(w.ctx, plan); err != nil {
-		t.Fatal(err)
+		w.t.Fatal(err)
 	}
-	t.Cleanup(w.crowd.Stop)
-	return w
+	w.t.Cleanup(w.crowd.Stop)
+	if err := witness.KazooMissing(); err != nil && os.Getenv("QUORATE_INTEROP") != "required" {
+		w.t.Logf("without kazoo: %v", err)
+		return
+	}
+	for range 2 {
+		k, err := witness.StartKazoo(w.t.TempDir(), w.e.Addrs(), sessionTimeout, true)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		w.t.Cleanup(k.Kill)
+		w.pys = append(w.pys, k)
+	}
+}
+
+func (w *world) voters() []*ensemble.Member {
+	return slices.DeleteFunc(slices.Clone(w.e.Members), func(m *ensemble.Member) bool { return m.Observer })
+}
+
+func (w *world) observers() []*ensemble.Member {
+	return slices.DeleteFunc(slices.Clone(w.e.Members), func(m *ensemble.Member) bool { return !m.Observer })
 }
 
 // leader returns the member that leads.
@@ -86,30 +141,31 @@ func (w *world) leader() *ensemble.Member {
 	return m
 }
 
-// follower returns any member that follows.
+func (w *world) oneOf(all []*ensemble.Member) *ensemble.Member { return all[w.random.IntN(len(all))] }
+
+// follower returns any voter that follows.
 func (w *world) follower() *ensemble.Member {
 	w.t.Helper()
-	others := w.e.Except(w.leader())
-	return others[w.random.IntN(len(others))]
+	leader := w.leader()
+	return w.oneOf(slices.DeleteFunc(w.voters(), func(m *ensemble.Member) bool { return m == leader }))
 }
 
 // others returns the ids of the other members.
-func (w *world) others(m *ensemble.Member) []int {
-	var ids []int
-	for _, o := range w.e.Except(m) {
-		ids = append(ids, o.ID)
+func (w *world) others(m *ensemble.Member) []int { return ids(w.e.Except(m)) }
+
+func ids(all []*ensemble.Member) []int {
+	var out []int
+	for _, m := range all {
+		out = append(out, m.ID)
 	}
-	return ids
+	return out
 }
 
-// halves splits the members at random into a minority and a majority.
-func (w *world) halves() (few, many []int) {
-	ids := w.random.Perm(len(w.e.Members))
-	for i := range ids {
-		ids[i]++
-	}
-	n := (len(ids) - 1) / 2
-	return slices.Clone(ids[:n]), slices.Clone(ids[n:])
+// shuffled returns the voters in a random order.
+func (w *world) shuffled() []*ensemble.Member {
+	all := w.voters()
+	w.random.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
+	return all
 }
 
 func (w *world) sleep(d time.Duration) error {
@@ -128,14 +184,18 @@ func (w *world) progress(n int) error {
 	return w.crowd.AwaitProgress(ctx, n)
 }
 
+// lasting returns a random time for a fault to last.
+func (w *world) lasting(f fault) time.Duration {
+	return f.holds/5 + time.Duration(w.random.Int64N(int64(f.holds)*4/5))
+}
+
 // suffer inflicts a fault, lets it last, ends it and waits until all is well.
-func (w *world) suffer(f fault) error {
+func (w *world) suffer(f fault, last time.Duration) error {
 	begun, expired := w.crowd.Log.Now(), w.crowd.Expired()
 	undo, err := f.inflict(w)
 	if err != nil {
 		return fmt.Errorf("%s: %w", f.name, err)
 	}
-	last := f.holds/5 + time.Duration(w.random.Int64N(int64(f.holds)*4/5))
 	err = w.sleep(last)
 	if f.quorum && err == nil {
 		if err = w.progress(20); err != nil {
@@ -144,7 +204,7 @@ func (w *world) suffer(f fault) error {
 	}
 	ended := w.crowd.Log.Now()
 	if err = errors.Join(err, undo()); err == nil {
-		err = errors.Join(w.e.AwaitSynced(), w.progress(50))
+		err = errors.Join(w.whole(), w.progress(50))
 	}
 	now := w.crowd.Log.Now()
 	w.t.Logf("%5.1fs %-38s for %4.1fs; no acknowledged write for %5.2fs at most, whole again after %4.1fs, %d sessions expired",
@@ -156,17 +216,34 @@ func (w *world) suffer(f fault) error {
 	return nil
 }
 
-// finish judges the crowd and compares the trees.
+// whole waits until every member serves: none may have ended by itself.
+func (w *world) whole() error {
+	for _, m := range w.e.Members {
+		if !m.Running() {
+			return fmt.Errorf("member %v has ended", m)
+		}
+	}
+	return w.e.AwaitSynced()
+}
+
+// finish judges the clients and compares the trees.
 func (w *world) finish() {
 	w.t.Helper()
 	ctx, cancel := context.WithTimeout(w.ctx, 2*patience)
 	defer cancel()
+	for _, k := range w.pys {
+		turns, err := k.Finish()
+		w.t.Logf("kazoo: %d times in the lock", turns)
+		if err != nil {
+			w.t.Error(err)
+		}
+	}
 	findings, err := w.crowd.Judge(ctx)
 	w.t.Log(findings)
 	if err != nil {
 		w.t.Error(err)
 	}
-	if findings.Operations == 0 || findings.LocksTaken == 0 || findings.Increments == 0 {
+	if findings.Operations == 0 || findings.LocksTaken == 0 || findings.Increments == 0 || findings.WatchSteps == 0 || findings.StreamEvents == 0 {
 		w.t.Error("the clients did nothing")
 	}
 	nodes, err := w.e.Compare()
@@ -174,12 +251,4 @@ func (w *world) finish() {
 	if err != nil {
 		w.t.Error(err)
 	}
-}
-
-// expected are lines that a Java server prints when its disk is full.
-func expected(disks bool) *regexp.Regexp {
-	if !disks {
-		return nil
-	}
-	return regexp.MustCompile("Severe unrecoverable error, from thread : SyncThread")
 }
