@@ -142,7 +142,7 @@ func TestFaultsBesideObserver(t *testing.T) {
 			voters: slices.Repeat([]ensemble.Kind{integration.Quorate}, 3), observers: []ensemble.Kind{integration.Quorate},
 			fresh: long() == 0 || seed%2 == 0,
 		}, seed)
-		w.endure(w.trials([]string{"kill -9 of the leader", "SIGSTOP of the leader", "leader alone", "an observer alone"}, 1))
+		w.endure(w.trials([]string{"kill -9 of the leader", "SIGSTOP of the leader", "leader alone", "an observer alone", "slow links"}, 1))
 	})
 }
 

@@ -95,6 +95,9 @@ func newWorld(t *testing.T, s setup, seed uint64) *world {
 		t.Fatal(err)
 	}
 	w.gather(seed)
+	if err := w.progress(200); err != nil { // every client has begun
+		t.Fatal(err)
+	}
 	return w
 }
 

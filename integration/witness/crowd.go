@@ -18,11 +18,12 @@ import (
 // Plan says how many clients do what.
 type Plan struct {
 	Addrs []string
-	// Registers clients share Keys registers; Counters share one counter,
-	// Lockers one lock; each of Owners keeps an ephemeral, each of Watchers
-	// watches a znode that they all change, each of Followers has a persistent
-	// recursive watch on a stream of changes, which one more client makes.
-	Registers, Keys, Counters, Lockers, Owners, Watchers, Followers int
+	// Registers clients share Keys registers, Readers only read them; Counters
+	// share one counter, Lockers one lock; each of Owners keeps an ephemeral, each
+	// of Watchers watches a znode that they all change, each of Followers has a
+	// persistent recursive watch on a stream of changes, which one more client
+	// makes.
+	Registers, Keys, Readers, Counters, Lockers, Owners, Watchers, Followers int
 	// SessionTimeout is asked for; 0 is 10 s.
 	SessionTimeout time.Duration
 	// Think is the longest pause between two requests of a client; 0 is 4 ms.
@@ -39,7 +40,7 @@ type Plan struct {
 
 // Everyone returns a plan with a few of each kind.
 func Everyone(addrs []string) Plan {
-	return Plan{Addrs: addrs, Registers: 4, Keys: 3, Counters: 2, Lockers: 3, Owners: 3, Watchers: 3, Followers: 2}
+	return Plan{Addrs: addrs, Registers: 4, Keys: 3, Readers: 2, Counters: 2, Lockers: 3, Owners: 3, Watchers: 3, Followers: 2}
 }
 
 // Crowd is a set of clients that use an ensemble.
@@ -118,7 +119,7 @@ func (c *Crowd) start(ctx context.Context, root string) error {
 	for _, group := range []struct {
 		n    int
 		work work
-	}{{c.plan.Registers, c.useRegisters}, {c.plan.Counters, c.count}, {c.plan.Owners, c.own}, {min(1, c.plan.Followers), c.makeStream}} {
+	}{{c.plan.Registers, c.useRegisters}, {c.plan.Readers, c.readRegisters}, {c.plan.Counters, c.count}, {c.plan.Owners, c.own}, {min(1, c.plan.Followers), c.makeStream}} {
 		for range group.n {
 			client, err := c.newClient()
 			if err != nil {
@@ -370,6 +371,6 @@ func (c *Crowd) closeAll() {
 
 // Describe shows the plan.
 func (p Plan) String() string {
-	return fmt.Sprintf("%d clients of registers, %d of a counter, %d of a lock, %d of ephemerals, %d of watches, %d of a stream on %s",
-		p.Registers, p.Counters, p.Lockers, p.Owners, p.Watchers, p.Followers, strings.Join(p.Addrs, " "))
+	return fmt.Sprintf("%d clients of registers and %d that read them, %d of a counter, %d of a lock, %d of ephemerals, %d of watches, %d of a stream on %s",
+		p.Registers, p.Readers, p.Counters, p.Lockers, p.Owners, p.Watchers, p.Followers, strings.Join(p.Addrs, " "))
 }

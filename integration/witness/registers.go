@@ -28,6 +28,7 @@ type slots struct {
 	made int
 	keys []*slot
 	all  []string // every register that was ever used
+	last *slot    // the one that was written last; nil: none yet
 }
 
 type slot struct {
@@ -74,8 +75,23 @@ func (s *slots) note(o history.Op) {
 			k.unanswered++
 		case o.Outcome == history.OK:
 			k.version = max(k.version, o.Version)
+			if o.Action == history.Set || o.Action == history.Swap {
+				s.last = k
+			}
 		}
 	}
+}
+
+// latest returns the register with the last acknowledged write, or reports that
+// there is none whose history has room.
+func (s *slots) latest() (string, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.last == nil || s.last.ops >= opsMax {
+		return "", false
+	}
+	s.last.ops++
+	return s.last.path, true
 }
 
 // every returns the paths of all registers that were ever used.
@@ -95,6 +111,29 @@ func (c *Crowd) useRegisters(ctx context.Context, client *Client, random *rand.R
 		o := history.Op{Client: client.ID, Key: key, Action: c.action(random), Expect: version, Value: fmt.Sprintf("c%d-%d", client.ID, n)}
 		c.perform(client, &o)
 		c.slots.note(o)
+		if !pause(ctx, time.Duration(random.Int64N(int64(c.plan.Think)+1))) {
+			return
+		}
+	}
+}
+
+// readRegisters reads the register that somebody has just written, again and
+// again until ctx ends: a server that is behind is found out by whoever reads what
+// others write, and those that write wait most of the time.
+func (c *Crowd) readRegisters(ctx context.Context, client *Client, random *rand.Rand) {
+	action := history.Read
+	switch {
+	case c.plan.FreshReads:
+		action = history.ReadFresh
+	case c.plan.SyncedReads:
+		action = history.ReadSynced
+	}
+	for client.AwaitSession(ctx) {
+		if key, ok := c.slots.latest(); ok {
+			o := history.Op{Client: client.ID, Key: key, Action: action}
+			c.perform(client, &o)
+			c.slots.note(o)
+		}
 		if !pause(ctx, time.Duration(random.Int64N(int64(c.plan.Think)+1))) {
 			return
 		}
