@@ -16,10 +16,10 @@ const (
 	Swap                // setData with an expected version
 	Check               // the version is the expected one, asked in a transaction
 	Read                // getData
-	// ReadSynced is getData behind a sync. ZooKeeper's leader answers a sync
-	// without asking a quorum, so that a leader that does not know yet that it
-	// was deposed may answer with the past: linearizable only while no leader
-	// is cut off or stopped. Quorate's asks first: linearizable always.
+	// ReadSynced is getData behind a sync. Quorate's leader asks a quorum whether
+	// it leads before it answers a sync, so that the read is linearizable.
+	// ZooKeeper's does not, and a sync of its own clients does not even wait until
+	// it has applied what is committed: such a read may show the past.
 	ReadSynced
 	// ReadFresh is getData of servers that promise linearizable reads without a
 	// sync, as Quorate does with quorate.ensemble.linearizableReads.

@@ -29,8 +29,8 @@ type Plan struct {
 	// Think is the longest pause between two requests of a client; 0 is 4 ms.
 	Think time.Duration
 	// SyncedReads lets registers be read behind a sync and checks that such a
-	// read is linearizable. Not on Java servers while a leader is cut off or
-	// stopped.
+	// read is linearizable. It is not on an ensemble with a Java server: see
+	// history.ReadSynced.
 	SyncedReads bool
 	// FreshReads checks that every read of a register is linearizable, also
 	// without a sync: the servers have quorate.ensemble.linearizableReads.

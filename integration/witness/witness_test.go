@@ -25,7 +25,7 @@ func gather(t *testing.T, plan Plan) (*Crowd, context.Context) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	t.Cleanup(cancel)
-	plan.SyncedReads, plan.Seed = true, 1
+	plan.Seed = 1
 	c, err := Gather(ctx, plan)
 	if err != nil {
 		t.Fatal(err)
@@ -113,7 +113,7 @@ func TestMeddler(t *testing.T) {
 		},
 	} {
 		plan := Everyone(e.Addrs())
-		plan.Keys = 1
+		plan.Keys, plan.SyncedReads = 1, true
 		c, ctx := gather(t, plan)
 		if err := c.AwaitProgress(ctx, 100); err != nil {
 			t.Fatal(err)
