@@ -294,6 +294,7 @@ func (c *Core) learnerProposal(m Message) {
 		c.ackProposal(c.seq, m.Zxid)
 	case !c.nextOf(l, m.Zxid):
 		c.abandon("PROPOSAL skips transactions")
+	case !c.sound(m):
 	default:
 		c.ackProposal(c.appendEntries(Entry{m.Zxid, m.Data}), m.Zxid)
 	}
@@ -302,6 +303,18 @@ func (c *Core) learnerProposal(m Message) {
 // nextOf reports whether z may be the next transaction of the epoch that l follows.
 func (c *Core) nextOf(l *learning, z int64) bool {
 	return Epoch(z) == l.epoch && Follows(c.log.last, z)
+}
+
+// sound reports whether the log can hold the transaction of m. If not, the leader is given up.
+func (c *Core) sound(m Message) bool {
+	if c.cfg.Check == nil {
+		return true
+	}
+	err := c.cfg.Check(Entry{m.Zxid, m.Data})
+	if err != nil {
+		c.abandon("leader sent no transaction: " + err.Error())
+	}
+	return err == nil
 }
 
 // ackProposal acknowledges z once seq is durable, but never ahead of the ACK that answers UPTODATE.
@@ -369,6 +382,7 @@ func (c *Core) learnerInform(m Message) {
 		c.ignored(m, "repeated")
 	case !c.nextOf(l, m.Zxid):
 		c.abandon("INFORM skips transactions")
+	case !c.sound(m):
 	default:
 		c.appendEntries(Entry{m.Zxid, m.Data})
 		c.commitLearned(m.Zxid)

@@ -15,8 +15,8 @@ type Ensemble struct {
 	Version int64
 	// Quorum decides; its voters are the participants.
 	Quorum quorum.Verifier
-	// Observers are the members without a vote, in any order. They are known by their connections alone, so a list
-	// that lacks one costs nothing.
+	// Observers are the members without a vote, in any order. What others claim to have promised does not count for a new
+	// epoch, nor does anything else, so one that the list lacks is led all the same.
 	Observers []int64
 	// Text is the configuration as ZooKeeper writes it (reference: server.N lines and version=), sent in NEWLEADER and
 	// notifications. Java servers die of a text they cannot parse: give the real one.
@@ -73,6 +73,9 @@ type Config struct {
 	Boot     Boot
 	// Rand spreads the resending of notifications; nil spreads nothing.
 	Rand Rand
+	// Check says what is wrong with a transaction of a leader's that the log could not hold; nil is nothing. A core that
+	// orders none of these loses a connection, and not its disk, to a leader that is not in its right mind.
+	Check func(Entry) error
 
 	// FinalizeWaitTicks is how long a decided election waits for a better vote; it does not wait when every voter has
 	// voted alike. 0 is 4 (200 ms).

@@ -202,6 +202,11 @@ func (c *Core) beginSync(m Message, from int64) {
 		c.abandon(m.Type.String() + " out of turn")
 		return
 	}
+	if Epoch(from) > c.learning.epoch {
+		// With such a history this server could not start again: it would be of an epoch that nobody has led.
+		c.abandon(m.Type.String() + " is of a later epoch than the leader")
+		return
+	}
 	s.op, s.from = m.Type, from
 	c.learning.commits = from
 }
@@ -222,6 +227,7 @@ func (c *Core) syncProposal(m Message) {
 	case !Follows(prev, m.Zxid) || Epoch(m.Zxid) > l.epoch:
 		c.needSnap = s.op != Snap
 		c.abandon("synchronization skips transactions")
+	case !c.sound(m):
 	default:
 		s.pending = append(s.pending, Entry{m.Zxid, m.Data})
 		s.bytes += len(m.Data)

@@ -110,7 +110,7 @@ func newMember(s *Server, store memberStore) (*member, error) {
 	ticks := func(d time.Duration) int { return int((d + tick - 1) / tick) }
 	w.m, err = replica.NewMember(zab.Config{
 		ID: e.MyID, Observer: e.self().Role == members.Observer, Ensemble: ensemble, Boot: boot,
-		Rand:              lockedRand{},
+		Rand: lockedRand{}, Check: checkEntry,
 		FinalizeWaitTicks: ticks(e.finalizeWait),
 		NotifyMinTicks:    ticks(e.NotifyMin), NotifyMaxTicks: ticks(e.NotifyMax),
 		ConnectRetryTicks: ticks(e.LeaderConnectDelay),

@@ -1,6 +1,7 @@
 package zabtest
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -19,8 +20,9 @@ import (
 // one shows as FAULT. Commands:
 //
 //	cluster voters=1,2,3 [observers=4] [script=3] [java=2] [window=4] [diff=100] [epoch-txns=9] [groups=1:2,3:4]
-//	       [outstanding=100] [outstanding-bytes=n] [held-bytes=n] [diff-bytes=n]
-//	       the servers; script: played by the trace; java: treated as Java followers by leaders
+//	       [outstanding=100] [outstanding-bytes=n] [held-bytes=n] [diff-bytes=n] [strangers=5] [junk=x]
+//	       the servers; script: played by the trace; java: treated as Java followers by leaders; strangers: observers
+//	       that nobody has configured; junk: data that is no transaction
 //	start | restart 1 2       start processes on what their disks hold; blank: without permission to vote
 //	crash 1 [keep=k]          end a process; of its unsynced writes only the first k survive
 //	stabilize [ticks=n]       let everything arrive and be synced, and n ticks pass
@@ -189,12 +191,23 @@ func (s *story) cluster(a args) {
 	}
 	window, diff, epochTxns, outstanding := a.number("window", 4), a.number("diff", 100), a.number("epoch-txns", 0), a.number("outstanding", 100)
 	outstandingBytes, heldBytes, diffBytes := a.number("outstanding-bytes", 0), a.number("held-bytes", 0), a.number("diff-bytes", 0)
-	s.Cluster = NewCluster(q, a.ids("observers"), func(c *zab.Config) {
+	strangers, junk := a.ids("strangers"), a.text("junk")
+	observers := append(a.ids("observers"), strangers...)
+	s.Cluster = NewCluster(q, observers, func(c *zab.Config) {
 		c.FinalizeWaitTicks, c.NotifyMinTicks, c.NotifyMaxTicks = 2, 3, 20
 		c.ConnectRetryTicks, c.InitLimitTicks, c.SyncLimitTicks, c.PingTicks, c.HandOverTicks = 2, 30, 15, 5, 10
 		c.WindowTxns, c.DiffTxnsMax, c.EpochTxnsMax, c.OutstandingMax = window, diff, uint32(epochTxns), outstanding
 		c.OutstandingBytesMax, c.HeldBytesMax, c.DiffBytesMax = outstandingBytes, heldBytes, diffBytes
 		c.Learners = java
+		c.Ensemble.Observers = slices.DeleteFunc(slices.Clone(observers), func(id int64) bool { return slices.Contains(strangers, id) })
+		if junk != "" {
+			c.Check = func(e zab.Entry) error {
+				if string(e.Data) == junk {
+					return errors.New("junk")
+				}
+				return nil
+			}
+		}
 	})
 	for _, id := range a.ids("script") {
 		s.node(id).scripted = true
