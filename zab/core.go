@@ -2,6 +2,7 @@ package zab
 
 import (
 	"errors"
+	"slices"
 )
 
 // Errors of the calls that the runtime makes on behalf of clients and of the process.
@@ -319,6 +320,12 @@ func (c *Core) leaveRole() {
 }
 
 func (c *Core) isVoter(id int64) bool { return c.cfg.isVoter(id) }
+
+// isMember reports whether id is in the configuration, as a voter or an observer.
+func (c *Core) isMember(id int64) bool {
+	return c.isVoter(id) || slices.Contains(c.cfg.Ensemble.Observers, id) ||
+		c.cfg.LastSeen != nil && slices.Contains(c.cfg.LastSeen.Observers, id)
+}
 
 func (c *Core) event(e Event) { c.out.Events = append(c.out.Events, e) }
 

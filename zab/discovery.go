@@ -33,7 +33,9 @@ func (c *Core) leaderLearnerInfo(m Message) {
 		sid: m.From, conn: m.Conn, observer: m.Type == ObserverInfo, heard: c.now,
 	})
 	if ld.stage == collecting {
-		ld.promised = max(ld.promised, promised)
+		if c.isMember(m.From) { // a stranger could name the last epoch there is
+			ld.promised = max(ld.promised, promised)
+		}
 		ld.told[m.From] = ld.told[m.From] || m.Type == FollowerInfo
 		c.tryEpoch()
 		return

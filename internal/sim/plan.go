@@ -169,6 +169,11 @@ func (s *sim) coreConfig(p *process) zab.Config {
 	c := s.plan.core
 	c.ID, c.Observer, c.Rand = p.m.id, p.m.observer, intn{s}
 	c.Ensemble = zab.Ensemble{Quorum: s.voters(p), Text: []byte("text")}
+	for _, m := range s.machines {
+		if m.observer {
+			c.Ensemble.Observers = append(c.Ensemble.Observers, m.id)
+		}
+	}
 	c.Learners = s.plan.java
 	return c
 }

@@ -118,6 +118,11 @@ func (c *Cluster) start(n *node, rnd zab.Rand) error {
 	cfg := zab.Config{
 		ID: n.id, Observer: n.observer, Ensemble: zab.Ensemble{Quorum: q}, Boot: n.disk.boot(), Rand: rnd,
 	}
+	for _, o := range c.nodes {
+		if o.observer {
+			cfg.Ensemble.Observers = append(cfg.Ensemble.Observers, o.id)
+		}
+	}
 	cfg.Boot.Blank = n.blank && cfg.Boot.Base == 0 && len(cfg.Boot.Runs) == 0
 	if c.tune != nil {
 		c.tune(&cfg)
