@@ -55,6 +55,8 @@ type Member struct {
 	unsent  []*ownWrite
 	waiting waitingSteps
 	syncs   syncQueue
+	// orphans are sessions that a new leader has to end and had no room for.
+	orphans []int64
 	replies []delayedReply
 	// asking are the clients that wait for the leader's word about their session.
 	asking map[int64][]asked
@@ -220,6 +222,9 @@ func (m *Member) Take(t Time) (out zab.Ready, ok bool, err error) {
 
 // retry deals with what waits, as far as it can be dealt with now.
 func (m *Member) retry(t Time) error {
+	if err := m.closeOrphans(t); err != nil {
+		return err
+	}
 	for len(m.unsent) > 0 && m.ready() {
 		w := m.unsent[0]
 		m.unsent = m.unsent[1:]
@@ -340,6 +345,7 @@ func (m *Member) serve(t Time) error {
 		m.rep.open()
 	}
 	if m.leading {
+		m.orphans = m.rep.Tree().EphemeralSessions()
 		if err := m.closeOrphans(t); err != nil {
 			return err
 		}
@@ -355,7 +361,7 @@ func (m *Member) stop(t Time) {
 	m.rep.shut()
 	m.takeBackAsked()
 	m.waiting.dropRemote()
-	m.replies, m.unsent = nil, nil
+	m.replies, m.unsent, m.orphans = nil, nil, nil
 	m.syncs.unsend()
 }
 

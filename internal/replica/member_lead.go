@@ -267,11 +267,14 @@ func (m *Member) touchAll(list []byte, t Time) {
 	}
 }
 
-// closeOrphans ends sessions that have ephemerals and are no sessions any more. None
-// should be; a Java ensemble can leave one behind.
+// closeOrphans ends sessions that have ephemerals and are no sessions any more, as many
+// as the leader has room for; the others wait. None should be; a Java ensemble can leave
+// some behind.
 func (m *Member) closeOrphans(t Time) error {
-	for _, id := range m.rep.Tree().EphemeralSessions() {
-		if m.rep.sessions[id] != nil || m.rep.full() {
+	for len(m.orphans) > 0 && m.ready() {
+		id := m.orphans[0]
+		m.orphans = m.orphans[1:]
+		if m.rep.sessions[id] != nil {
 			continue
 		}
 		if err := m.rep.closeExpired(&m.log, id, t); err != nil {
