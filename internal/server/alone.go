@@ -36,10 +36,11 @@ func newAlone(s *Server) *alone {
 // start implements stage.
 func (a *alone) start() { go a.disk.run() }
 
-// end implements stage.
-func (a *alone) end() {
+// end implements stage. The loop has waited for all that was written.
+func (a *alone) end() error {
 	close(a.disk.work)
 	<-a.disk.idle
+	return nil
 }
 
 // tick implements stage.

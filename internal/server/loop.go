@@ -32,9 +32,10 @@ type loop struct {
 // stage is how what clients ask for becomes committed: by this server alone, or
 // by agreement with others. All of it is called by the loop.
 type stage interface {
-	// start begins the stage's goroutines; end ends them, and waits.
+	// start begins the stage's goroutines; end ends them, and waits. Its error is that of
+	// something that was under way when the loop ended.
 	start()
-	end()
+	end() error
 	// tick is how often step is to be told that a tick has passed.
 	tick() time.Duration
 	// step does what there is to do. ticked says that a tick has passed.

@@ -204,14 +204,14 @@ func (w *member) start() {
 }
 
 // end implements stage. The loop has ended.
-func (w *member) end() {
+func (w *member) end() error {
 	w.mu.Lock()
 	w.room.Broadcast()
 	w.mu.Unlock()
 	if err := w.net.Shutdown(context.Background()); err != nil {
 		w.s.log.Warn("closing the connections to other servers", zap.Error(err))
 	}
-	w.disk.end()
+	return w.disk.end()
 }
 
 // tick implements stage.
@@ -494,14 +494,20 @@ func (d *memberDisk) refuse() {
 	}
 }
 
-// end stops the goroutine when it has done what was pushed.
-func (d *memberDisk) end() {
+// end stops the goroutine when it has done what was pushed. It returns the error that the
+// disk has failed with: the loop may have ended before it could hear of it.
+func (d *memberDisk) end() error {
 	d.mu.Lock()
 	d.ended = true
 	d.mu.Unlock()
 	d.wake.Signal()
 	<-d.idle
 	d.refuse()
+	_, _, err := d.news()
+	if err != nil {
+		err = fmt.Errorf("transaction log: %w", err)
+	}
+	return err
 }
 
 // news returns what has become durable since the last call, the tree of a snapshot that

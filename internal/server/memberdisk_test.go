@@ -1,6 +1,7 @@
 package server
 
 import (
+	"errors"
 	"testing"
 
 	"go.uber.org/zap"
@@ -36,6 +37,26 @@ func TestSnapshotIsKnownBeforeItsAcknowledgementLeaves(t *testing.T) {
 	}
 	if seq, _, _ := w.disk.news(); seq != 1 {
 		t.Errorf("durable up to %d", seq)
+	}
+}
+
+// brokenDisk fails at every write.
+type brokenDisk struct{ memberStore }
+
+var errBroken = errors.New("broken")
+
+func (brokenDisk) write([]zab.Write) (*znode.Tree, error) { return nil, errBroken }
+
+// A write that fails when the loop has ended is not forgotten: the process must not end
+// as if all were well.
+func TestWriteThatFailsAtTheEnd(t *testing.T) {
+	w := &member{s: &Server{log: zap.NewNop()}, store: brokenDisk{}}
+	w.l = newLoop(w.s)
+	w.disk.init(w)
+	w.disk.push(diskOrder{writes: []zab.Write{{Seq: 1}}})
+	go w.disk.run()
+	if err := w.disk.end(); !errors.Is(err, errBroken) {
+		t.Errorf("it ends with %v", err)
 	}
 }
 

@@ -234,7 +234,9 @@ func (s *Server) Run(ctx context.Context) error {
 	s.closeConns()
 	s.wait()
 	s.closeIO()
-	s.loop.stage.end()
+	if late := s.loop.stage.end(); err == nil {
+		err = late
+	}
 	return s.finish(err)
 }
 
