@@ -42,15 +42,15 @@ func ensembleConfig(c *conf.Config) *server.EnsembleConfig {
 // ZooKeeper.
 const bindRetry = time.Second
 
-// openServer opens a server. As long as a port for members is taken it tries
+// openServer opens a server. As long as a port for members cannot be had it tries
 // again, electionPortBindRetry times in all (0 = for ever).
 func openServer(ctx context.Context, cfg *conf.Config, log *zap.Logger) (*server.Server, error) {
 	for n := 1; ; n++ {
 		s, err := server.Open(serverConfig(cfg, log))
-		if err == nil || n == cfg.Quorum.ElectionPortBindRetry || !server.PortTaken(err) {
+		if err == nil || n == cfg.Quorum.ElectionPortBindRetry || !server.PortUnavailable(err) {
 			return s, err
 		}
-		log.Warn("a port for members is taken", zap.Error(err), zap.Duration("next try in", bindRetry))
+		log.Warn("a port for members cannot be had", zap.Error(err), zap.Duration("next try in", bindRetry))
 		select {
 		case <-ctx.Done():
 			return nil, err

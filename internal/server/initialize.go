@@ -8,9 +8,9 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 
 	"github.com/quorate/quorate/zab"
+	"github.com/quorate/quorate/zab/transport"
 )
 
 // exitError is an error that wants an exit code of ZooKeeper's, for supervisors
@@ -32,11 +32,12 @@ const (
 	exitQuorumPort = 14
 )
 
-// PortTaken reports whether Open failed because another process has a port for
-// members of the ensemble: it may be on its way out.
-func PortTaken(err error) bool {
+// PortUnavailable reports whether Open failed because a port for members of the
+// ensemble cannot be had now: another process that is on its way out has it, or the
+// machine does not yet have the address, or its name. A bad configuration is none of it.
+func PortUnavailable(err error) bool {
 	var e *exitError
-	return errors.As(err, &e) && e.code == exitQuorumPort && errors.Is(err, syscall.EADDRINUSE)
+	return errors.As(err, &e) && e.code == exitQuorumPort && !errors.Is(err, transport.ErrOptions)
 }
 
 // ensureDirs creates the data directories.

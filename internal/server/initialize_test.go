@@ -4,9 +4,13 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/quorate/quorate/zab/members"
+	"github.com/quorate/quorate/zab/transport"
 )
 
 func exitCode(err error) int {
@@ -110,16 +114,27 @@ func bootedBlank(r *running) bool {
 	return err == nil
 }
 
-func TestPortTaken(t *testing.T) {
+func TestPortUnavailable(t *testing.T) {
 	g := newTeam(t, 3, 0)
 	r := g.start(1)
 	cfg := r.s.cfg
 	cfg.DataDir, cfg.LogDir, cfg.hooks = filepath.Join(t.TempDir(), strconv.Itoa(2)), "", hooks{}
 	_, err := Open(cfg)
-	if !PortTaken(err) || exitCode(err) != 14 {
-		t.Errorf("%v, exit code %d", err, exitCode(err))
+	if !PortUnavailable(err) || exitCode(err) != 14 {
+		t.Errorf("taken: %v, exit code %d", err, exitCode(err))
 	}
-	if PortTaken(errors.New("other")) {
-		t.Error("anything is a taken port")
+	// A machine that is starting may not have its address yet.
+	away := *cfg.Ensemble
+	away.List = members.List{Members: slices.Clone(g.list.Members)}
+	away.List.Members[0].Addresses = []members.Address{{Host: "192.0.2.1", QuorumPort: 2888, ElectionPort: 3888}}
+	cfg.Ensemble = &away
+	_, err = Open(cfg)
+	if !PortUnavailable(err) || exitCode(err) != 14 {
+		t.Errorf("not of this machine: %v, exit code %d", err, exitCode(err))
+	}
+	for _, err := range []error{errors.New("other"), &exitError{exitQuorumPort, transport.ErrOptions}} {
+		if PortUnavailable(err) {
+			t.Errorf("%v will not go away", err)
+		}
 	}
 }
