@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"pgregory.net/rapid"
+
+	"github.com/quorate/quorate/wire"
 )
 
 // TestDigestVectors are figures that real servers printed.
@@ -65,4 +67,30 @@ func TestDigestAgainstTheLibrary(t *testing.T) {
 			t.Fatalf("%d, want %d", got, want)
 		}
 	})
+}
+
+// Java hashes a path in the charset of its machine, so servers of one ensemble may differ about a path that is not
+// ASCII. Ours is UTF-8; a transaction that says otherwise is counted, and changes nothing else.
+func TestDigestOfANonASCIIPath(t *testing.T) {
+	tree, err := Open(Options{Backend: NewMemBackend(), Digest: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := tree.NodeCount()
+	const utf8, ascii = "/z\xc3\xbcrich", "/z?rich"
+	grown := NodeDigest(DataPrefix([]byte("/"), nil), &Stat{Cversion: 1, Pzxid: 1}, []byte("/"))
+	digest := func(path string) uint64 {
+		return grown + 1303661912 + NodeDigest(DataPrefix([]byte(path), nil), &Stat{Czxid: 1, Mzxid: 1, Pzxid: 1}, []byte(path))
+	}
+	c := CreateTxn{Path: []byte(utf8), ACL: wire.OpenACL, ParentCversion: 1}
+	body := TxnDigest{Version: DigestVersion, Digest: digest(ascii)}.Append(c.Append(nil, wire.OpCreate))
+	tree.Lock()
+	defer tree.Unlock()
+	var res Result
+	if _, err := tree.Apply(&TxnHeader{Zxid: 1, Type: wire.OpCreate}, body, &res, nil); err != nil || res.Code != wire.OK {
+		t.Fatal(err, res.Code)
+	}
+	if tree.Digest() != digest(utf8) || tree.DigestMismatches() != 1 || tree.NodeCount() != before+1 {
+		t.Errorf("digest %d, want %d, %d mismatches", tree.Digest(), digest(utf8), tree.DigestMismatches())
+	}
 }

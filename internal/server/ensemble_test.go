@@ -204,3 +204,17 @@ func TestEnsembleMemberGoesBackToJavaFiles(t *testing.T) {
 	e.wantData("/a", "x")
 	e.wantData("/b", "y")
 }
+
+// An observer may have the lowest sid: then it is the voters that make the election connections to it (ZOOKEEPER-4886).
+func TestObserverOfTheLowestSid(t *testing.T) {
+	g := newTeam(t, 4, 0)
+	g.list.Members[0].Role = members.Observer
+	g.startAll()
+	g.leader()
+	c := g.up[1].client()
+	c.create("/n", "x")
+	c.wantData("/n", "x")
+	if role := g.up[1].status().Role; role != zab.Observing {
+		t.Errorf("it is %v", role)
+	}
+}

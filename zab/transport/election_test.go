@@ -142,6 +142,26 @@ func TestBytesOfACall(t *testing.T) {
 	d.rec[5].await(t, 1, func(m zab.Message) bool { return m.From == 2 && m.Vote == answer.Vote })
 }
 
+// TestInitialMessageHasOneAddress, however many are configured: members of before 3.6 refuse the other form
+// (ZOOKEEPER-3720).
+func TestInitialMessageHasOneAddress(t *testing.T) {
+	b := newBook()
+	o := testOptions(5, newRecorder(), b)
+	o.ElectionAddrs = []string{"127.0.0.1:0", "127.0.0.1:0"}
+	o.Advertise = "a.example:3888"
+	tr := start(t, o, b)
+	l := listenRaw(t)
+	b.set(2, Peer{Election: []string{l.Addr().String(), "127.0.0.1:1"}})
+	m := vote(5)
+	m.To = 2
+	tr.Send([]zab.Message{m})
+	want := unhex(t, "ffffffffffff0000 0000000000000005 0000000e 612e6578616d706c653a33383838")
+	got := make([]byte, len(want))
+	if _, err := io.ReadFull(accept(t, l), got); err != nil || !bytes.Equal(got, want) {
+		t.Errorf("%x, want %x: %v", got, want, err)
+	}
+}
+
 // TestLowerSidRings: it says who it is and closes; what it has to say waits for the call back.
 func TestLowerSidRings(t *testing.T) {
 	d := newDuo(t, 1)

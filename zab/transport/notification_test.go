@@ -218,3 +218,20 @@ func TestInitialMessagesOfAllReleases(t *testing.T) {
 		}
 	}
 }
+
+// ZOOKEEPER-4787: the address is UTF-8, and its length counts bytes.
+func TestInitialMessageIsUTF8(t *testing.T) {
+	const addr = "zürich.example:3888"
+	want := append(unhex(t, "ffffffffffff0000 0000000000000009 00000014"), "z\xc3\xbcrich.example:3888"...)
+	got := encodeInitial(9, addr)
+	if !bytes.Equal(got, want) {
+		t.Errorf("%x, want %x", got, want)
+	}
+	if m, err := readInitial(bytes.NewReader(got)); err != nil || !reflect.DeepEqual(m, initial{9, []string{addr}}) {
+		t.Errorf("%+v, %v", m, err)
+	}
+	// A Java server in another charset: what it says is no address that can be found, and nothing worse.
+	if m, err := readInitial(bytes.NewReader(encodeInitial(9, "z\xfcrich.example:3888"))); err != nil || m.sid != 9 {
+		t.Errorf("%+v, %v", m, err)
+	}
+}
