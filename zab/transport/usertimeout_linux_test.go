@@ -19,7 +19,9 @@ func blackHole(t *testing.T, nc net.Conn) {
 		t.Fatal(err)
 	}
 	loseAll := []syscall.SockFilter{{Code: syscall.BPF_RET | syscall.BPF_K, K: 0}}
-	err2 := raw.Control(func(fd uintptr) { err = syscall.AttachLsf(int(fd), loseAll) })
+	err2 := raw.Control(func(fd uintptr) {
+		err = syscall.AttachLsf(int(fd), loseAll) //nolint:staticcheck // its successor is another module
+	})
 	if err != nil || err2 != nil {
 		t.Skip("no socket filter:", err, err2)
 	}
