@@ -80,6 +80,9 @@ type Config struct {
 	// 0 closes the connection at once. Skipping costs the bytes' transfer,
 	// no memory.
 	OversizedRequestBytesMax int64
+	// MultiReadBytesMax bounds the answer to one multiRead, which costs that much
+	// memory until its client has taken it. A longer one is refused.
+	MultiReadBytesMax int64
 
 	// DataDir holds the tree, and the file myid.
 	DataDir string

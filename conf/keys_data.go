@@ -138,6 +138,11 @@ var nativeKeys = with([]Key{
 		field:   func(c *Config) any { return &c.OversizedRequestBytesMax },
 	},
 	{
+		Name: "quorate.multiReadBytesMax", Default: "64m", Unit: "bytes", Min: 1 << 20, Max: maxInt32,
+		Meaning: "Longest answer to a multiRead; a list that would have a longer one is refused with MARSHALLINGERROR (-5). A request of 1 MB can ask for one large znode 40,000 times.",
+		field:   func(c *Config) any { return &c.MultiReadBytesMax },
+	},
+	{
 		Name: "quorate.checkpoint.logBytes", Default: "256m", Unit: "bytes", Min: 1 << 20, Max: maxInt64,
 		Meaning: "Size of the log behind the last checkpoint that makes the next one due, beside snapCount. Less means quicker restarts and more writing.",
 		field:   func(c *Config) any { return &c.Checkpoint.LogBytes },

@@ -45,6 +45,9 @@ func TestDefaultIsStandaloneOnLoopback(t *testing.T) {
 	if c.MaxBufferBytes != 1048575 || c.MaxBufferExtraBytes != 1048575 || c.OversizedRequestBytesMax != 64<<20 {
 		t.Errorf("jute.maxbuffer %d + %d, oversized up to %d", c.MaxBufferBytes, c.MaxBufferExtraBytes, c.OversizedRequestBytesMax)
 	}
+	if c.MultiReadBytesMax != 64<<20 {
+		t.Errorf("the answer to a multiRead may have %d bytes", c.MultiReadBytesMax)
+	}
 	if !c.ForceSync || !c.DigestEnabled || !c.Auth.DigestEnabled || c.Auth.SkipACL || c.EnforceQuota || c.ExtendedTypesEnabled {
 		t.Errorf("switches: %+v", c)
 	}

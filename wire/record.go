@@ -427,6 +427,9 @@ type MultiHeader struct {
 	Err  Code
 }
 
+// MultiHeaderBytes is the encoded size of a MultiHeader.
+const MultiHeaderBytes = 9
+
 // MultiEnd is the header that ends a multi's body.
 var MultiEnd = MultiHeader{Op: -1, Done: true, Err: -1}
 

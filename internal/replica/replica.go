@@ -37,6 +37,10 @@ type Options struct {
 	// OutBytes bounds the answers that wait for a slow client: at the bound no
 	// more of its requests are read. 0 means 1 MiB.
 	OutBytes int
+	// MultiReadBytesMax bounds the answer to one multiRead, which may ask for the
+	// same znode a thousand times: beyond it the request is refused. 0 means 64 MiB;
+	// a packet cannot be longer than 2 GiB.
+	MultiReadBytesMax int
 	// EventBytes bounds what waits for a client that reads nothing while its
 	// watches fire: beyond it the connection is closed. 0 means 16 MiB.
 	// EventBytesAll bounds what waits for all of them together: beyond it the
@@ -83,6 +87,8 @@ func (o *Options) fillDefaults() {
 	setDefault(&o.QueueLimit, 1000)
 	setDefault(&o.QueueBytes, 4<<20)
 	setDefault(&o.OutBytes, 1<<20)
+	setDefault(&o.MultiReadBytesMax, 64<<20)
+	o.MultiReadBytesMax = min(o.MultiReadBytesMax, packetBytesMax)
 	setDefault(&o.EventBytes, 16<<20)
 	setDefault(&o.EventBytesAll, 16<<20)
 	setDefault(&o.RequestBytesMax, 0xfffff)

@@ -2,6 +2,7 @@ package replica
 
 import (
 	"bytes"
+	"math"
 	"strings"
 
 	"github.com/quorate/quorate/watch"
@@ -66,6 +67,9 @@ type countResult struct {
 	valid bool
 }
 
+// packetBytesMax is the longest packet whose length can be told.
+const packetBytesMax = math.MaxInt32
+
 // query is one read under way.
 type query struct {
 	c    *Client
@@ -75,6 +79,8 @@ type query struct {
 	need demand
 	node znode.Node
 	mark int // where in the output the answer's frame begins
+	// limit bounds the answer, its header included.
+	limit int
 	// keepBody says that something follows the header although it is an error.
 	keepBody bool
 }
@@ -84,7 +90,7 @@ type query struct {
 // so is c.
 func (c *Client) serve(xid int32, op wire.Op, ids []wire.ID, body []byte) demand {
 	out, mark := wire.BeginFrame(c.out)
-	q := query{c: c, r: c.r, ids: ids, rd: wire.NewReader(body), mark: mark}
+	q := query{c: c, r: c.r, ids: ids, rd: wire.NewReader(body), mark: mark, limit: packetBytesMax}
 	h := wire.ReplyHeader{Xid: xid, Zxid: c.r.Tree().LastZxid()}
 	if op == wire.OpPing {
 		h.Xid = wire.XidPing
@@ -147,6 +153,9 @@ func (q *query) run(op wire.Op) wire.Code {
 		return wire.ErrUnimplemented
 	}
 }
+
+// room is how much longer the answer may become.
+func (q *query) room() int { return q.limit - (len(q.c.out) - q.mark) }
 
 // find looks path up and checks perm. A missing node is ErrNoNode.
 func (q *query) find(path []byte, perm int32) wire.Code {
@@ -226,15 +235,20 @@ func (q *query) getChildren(op wire.Op, mayWatch bool) wire.Code {
 	if code := q.find(p.Path, wire.PermRead); code != wire.OK || q.need.kind != needNothing {
 		return code
 	}
-	mark, count := len(q.c.out), int32(0)
+	mark, count, room := len(q.c.out), int32(0), q.room()-4-wire.StatBytes
 	q.c.out = wire.AppendInt(q.c.out, 0)
 	res := q.r.Tree().Children(p.Path, func(name []byte) {
-		q.c.out = wire.AppendString(q.c.out, name)
-		count++
+		if room -= 4 + len(name); room >= 0 {
+			q.c.out = wire.AppendString(q.c.out, name)
+			count++
+		}
 	})
 	if res == znode.NotResident {
 		q.need = demand{kind: needChildren, path: p.Path}
 		return wire.OK
+	}
+	if room < 0 {
+		return wire.ErrMarshalling // a packet that long cannot be sent
 	}
 	wire.PutInt(q.c.out, mark, count)
 	if p.Watch && mayWatch {
@@ -332,13 +346,15 @@ func (q *query) sasl() wire.Code {
 
 // multiRead answers a list of getData and getChildren. Watch flags in it are
 // ignored. A list that can be read but not served is refused with an empty list
-// of results behind the header, as in ZooKeeper.
+// of results behind the header, as in ZooKeeper; also one whose results would be
+// too long.
 func (q *query) multiRead() wire.Code {
 	kind, ok := multiKindOf(q.rd)
 	if !ok {
 		return wire.ErrMarshalling
 	}
 	start := len(q.c.out)
+	q.limit = q.r.opt.MultiReadBytesMax
 	for kind != multiWrites {
 		var h wire.MultiHeader
 		h.Decode(&q.rd)
@@ -350,7 +366,7 @@ func (q *query) multiRead() wire.Code {
 		if q.need.kind != needNothing {
 			return wire.OK
 		}
-		if code == wire.ErrMarshalling {
+		if code == wire.ErrMarshalling || q.room() < wire.MultiHeaderBytes {
 			break
 		}
 	}

@@ -37,6 +37,8 @@ type Config struct {
 	// OversizedBytesMax is the longest request that is skipped and refused
 	// instead of ending its connection; 0 = never skip.
 	OversizedBytesMax int
+	// MultiReadBytesMax bounds the answer to one multiRead; 0 = 64 MiB.
+	MultiReadBytesMax int
 	// Words lists the four-letter words that may be used besides srvr; "*" is
 	// all of them.
 	Words []string

@@ -148,6 +148,7 @@ func (s *Server) replicaOptions() replica.Options {
 		SessionMillisMax:  int32(c.SessionTimeoutMax.Milliseconds()),
 		RequestBytesMax:   c.RequestBytesMax,
 		OversizedBytesMax: c.OversizedBytesMax,
+		MultiReadBytesMax: c.MultiReadBytesMax,
 		EnforceAuth:       c.Access.Enforce,
 		WatchesOptimized:  c.WatchesOptimized,
 		ReapMillis:        c.ReapInterval.Milliseconds(),
