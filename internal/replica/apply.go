@@ -184,7 +184,7 @@ const eventShare = 256 << 10
 
 // drop closes a client and what waits for it. c is locked.
 func (c *Client) drop() {
-	c.out, c.state = nil, StateClosed
+	c.out, c.part, c.state = nil, progress{}, StateClosed
 	c.r.unread.Add(-int64(c.unread))
 	c.unread = 0
 }

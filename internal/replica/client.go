@@ -73,6 +73,10 @@ type Client struct {
 	skip int
 	// blocked is what Unblock is to do; owned by the feeding goroutine.
 	blocked demand
+	// busy says that Feed stopped in a request that it has not carried out.
+	busy bool
+	// part is how far a request has got that is carried out in pieces.
+	part progress
 	// cursor is how far a setWatches has got when it had to wait for storage.
 	cursor watchCursor
 	// offered is the session being created while connecting.

@@ -1,7 +1,6 @@
 package replica
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 
@@ -81,7 +80,7 @@ func (c *Client) Feed(buf []byte, now int64, subs []Submission) (int, []Submissi
 	}
 }
 
-// Unblock does what a Feed that returned Blocked waits for: it lists or counts
+// Unblock does what a Feed that returned Blocked waits for: it reads, lists or counts
 // what is not in memory. Only the connection's own goroutine, or one that does
 // it in its stead, may call it, without locks.
 func (c *Client) Unblock() error {
@@ -111,6 +110,7 @@ func (f *feed) run() (again bool, err error) {
 	c := f.c
 	tree := c.r.lockTree()
 	c.mu.Lock()
+	c.busy = false
 	var need demand
 	f.checkGate()
 	for f.status == More {
@@ -128,15 +128,18 @@ func (f *feed) run() (again bool, err error) {
 		f.n += wire.FrameHeaderBytes + len(frame)
 	}
 	f.settle()
+	// A node is read at once; what takes longer, or may be followed by more, is not.
+	c.busy = err == nil && need.kind != needNothing && (need.kind != needNode || c.part.begun)
+	busy := c.busy
 	c.mu.Unlock()
 	tree.RUnlock()
 	switch {
 	case err != nil || need.kind == needNothing:
 		return false, err
-	case need.kind == needNode:
+	case !busy:
 		return true, c.r.satisfy(c, need)
 	}
-	c.blocked = demand{kind: need.kind, path: bytes.Clone(need.path)}
+	c.blocked = need.clone()
 	f.status = Blocked
 	return false, nil
 }
@@ -171,16 +174,16 @@ func (f *feed) checkGate() {
 
 // settle accounts for what was received. The locks are held.
 func (f *feed) settle() {
-	if f.count == 0 {
-		return
-	}
 	c := f.c
-	c.Stats.Received.Add(f.count)
-	c.r.Stats.Received.Add(f.count)
-	f.count = 0
 	if c.session != nil && f.touch {
 		c.session.heard.Store(f.now)
 	}
+	if f.count == 0 {
+		return
+	}
+	c.Stats.Received.Add(f.count)
+	c.r.Stats.Received.Add(f.count)
+	f.count = 0
 }
 
 // next returns the next whole frame. ok is false when more bytes are needed;

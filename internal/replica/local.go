@@ -58,7 +58,7 @@ func (r *Replica) upgraded(id int64) *Session {
 func (r *Replica) expireLocal(now int64) {
 	for _, id := range r.localTracker.Due(now) {
 		s := r.local[id]
-		if heard := s.heard.Load(); heard > s.touched {
+		if heard := s.lastHeard(now); heard > s.touched {
 			s.touched = heard
 			r.localTracker.Touch(id, s.timeout.Load(), heard)
 			continue

@@ -203,7 +203,7 @@ func (r *Replica) heardFrom(dst []byte) []byte {
 	}
 	for _, id := range r.sessionIDs() {
 		s := r.sessions[id]
-		if heard := s.heard.Load(); s.client != nil && heard > s.reported {
+		if heard := s.lastHeard(r.now); s.client != nil && heard > s.reported {
 			s.reported = heard
 			dst = wire.AppendInt(wire.AppendLong(dst, id), s.timeout.Load())
 		}

@@ -13,9 +13,10 @@ import (
 // demand is what a request lacks that only the backend has. It is satisfied
 // without locks, and the request is then served again.
 type demand struct {
-	kind needKind
-	path []byte   // aliases the request
-	more [][]byte // needNode: others besides
+	kind  needKind
+	path  []byte   // aliases the request
+	more  [][]byte // needNode: others besides
+	ahead [][]byte // needNode: others that come next
 }
 
 type needKind uint8
@@ -25,12 +26,13 @@ const (
 	needNode
 	needChildren
 	needCount
+	needTurn // nothing, but others are to have their turn
 )
 
 // satisfy brings what was asked for into memory. No lock is held.
 func (r *Replica) satisfy(c *Client, d demand) error {
 	err := r.load(c, d)
-	if r.opt.Crowded == nil {
+	if r.opt.Crowded == nil || d.kind == needTurn {
 		return err
 	}
 	r.Tree().RLock()
@@ -47,7 +49,10 @@ func (r *Replica) load(c *Client, d demand) error {
 	defer r.loading.RUnlock()
 	switch d.kind {
 	case needNode:
-		return r.Tree().LoadMissing(&znode.NotResidentError{Path: d.path, More: d.more})
+		if err := r.Tree().LoadMissing(&znode.NotResidentError{Path: d.path, More: d.more}); err != nil || len(d.ahead) == 0 {
+			return err
+		}
+		return r.loadAhead(d.ahead)
 	case needChildren:
 		return r.Tree().LoadChildren(d.path)
 	case needCount:
@@ -75,10 +80,12 @@ type query struct {
 	c    *Client
 	r    *Replica
 	ids  []wire.ID
+	body []byte
 	rd   wire.Reader
 	need demand
 	node znode.Node
-	mark int // where in the output the answer's frame begins
+	// mark is where in the output the answer's frame begins, start its body.
+	mark, start int
 	// limit bounds the answer, its header included.
 	limit int
 	// keepBody says that something follows the header although it is an error.
@@ -86,11 +93,12 @@ type query struct {
 }
 
 // serve answers one request that changes nothing, or says what it needs first;
-// then the output is as it was. The tree is locked, for reading at least, and
+// then the output is as it was, and the request is to be served again: what is done
+// of it is in c.part. The tree is locked, for reading at least, and
 // so is c.
 func (c *Client) serve(xid int32, op wire.Op, ids []wire.ID, body []byte) demand {
 	out, mark := wire.BeginFrame(c.out)
-	q := query{c: c, r: c.r, ids: ids, rd: wire.NewReader(body), mark: mark, limit: packetBytesMax}
+	q := query{c: c, r: c.r, ids: ids, body: body, rd: wire.NewReader(body), mark: mark, limit: packetBytesMax}
 	h := wire.ReplyHeader{Xid: xid, Zxid: c.r.Tree().LastZxid()}
 	if op == wire.OpPing {
 		h.Xid = wire.XidPing
@@ -99,7 +107,7 @@ func (c *Client) serve(xid int32, op wire.Op, ids []wire.ID, body []byte) demand
 		h.Zxid = 0
 	}
 	c.out = h.Append(out)
-	start := len(c.out)
+	q.start = len(c.out)
 	code := q.run(op)
 	if q.need.kind != needNothing {
 		c.out = c.out[:q.mark]
@@ -107,9 +115,12 @@ func (c *Client) serve(xid int32, op wire.Op, ids []wire.ID, body []byte) demand
 	}
 	if code != wire.OK {
 		if !q.keepBody {
-			c.out = c.out[:start]
+			c.out = c.out[:q.start]
 		}
-		wire.PutInt(c.out, start-4, int32(code))
+		wire.PutInt(c.out, q.start-4, int32(code))
+	}
+	if c.part.begun {
+		c.part = progress{}
 	}
 	c.out = wire.EndFrame(c.out, q.mark)
 	c.Stats.sent()
@@ -342,105 +353,6 @@ func (q *query) whoAmI() wire.Code {
 func (q *query) sasl() wire.Code {
 	q.c.out = wire.AppendBuffer(q.c.out, nil)
 	return wire.OK
-}
-
-// multiRead answers a list of getData and getChildren. Watch flags in it are
-// ignored. A list that can be read but not served is refused with an empty list
-// of results behind the header, as in ZooKeeper; also one whose results would be
-// too long.
-func (q *query) multiRead() wire.Code {
-	kind, ok := multiKindOf(q.rd)
-	if !ok {
-		return wire.ErrMarshalling
-	}
-	start := len(q.c.out)
-	q.limit = q.r.opt.MultiReadBytesMax
-	for kind != multiWrites {
-		var h wire.MultiHeader
-		h.Decode(&q.rd)
-		if h.Done {
-			q.c.out = wire.MultiEnd.Append(q.c.out)
-			return wire.OK
-		}
-		code := q.multiReadOne(h.Op)
-		if q.need.kind != needNothing {
-			return wire.OK
-		}
-		if code == wire.ErrMarshalling || q.room() < wire.MultiHeaderBytes {
-			break
-		}
-	}
-	q.c.out = wire.MultiEnd.Append(q.c.out[:start])
-	q.keepBody = true
-	return wire.ErrMarshalling
-}
-
-// multiReadOne appends the result of one operation.
-func (q *query) multiReadOne(op wire.Op) (code wire.Code) {
-	mark := len(q.c.out)
-	q.c.out = wire.MultiHeader{Op: op}.Append(q.c.out)
-	if op == wire.OpGetData {
-		code = q.getData(false)
-	} else {
-		code = q.getChildren(op, false)
-	}
-	if code != wire.OK {
-		q.c.out = wire.MultiHeader{Op: wire.OpError, Err: code}.Append(q.c.out[:mark])
-		q.c.out = wire.AppendInt(q.c.out, int32(code))
-	}
-	return code
-}
-
-// multiKind is what the operations of a list have in common.
-type multiKind uint8
-
-const (
-	multiEmpty multiKind = iota
-	multiReads
-	multiWrites
-)
-
-// multiKindOf reads a list through. It is false when a record cannot be read,
-// or when the operations are not of one kind (MultiOperationRecord).
-func multiKindOf(rd wire.Reader) (kind multiKind, ok bool) {
-	for {
-		var h wire.MultiHeader
-		h.Decode(&rd)
-		if rd.Err() != nil {
-			return kind, false
-		}
-		if h.Done {
-			return kind, true
-		}
-		k := skipMultiOp(&rd, h.Op)
-		if k == multiEmpty || kind != multiEmpty && k != kind || rd.Err() != nil {
-			return kind, false
-		}
-		kind = k
-	}
-}
-
-// skipMultiOp reads one operation's record over; multiEmpty is its kind when it
-// may not be in a list.
-func skipMultiOp(rd *wire.Reader, op wire.Op) multiKind {
-	switch op { //nolint:exhaustive // all others may not be in a list
-	case wire.OpGetData, wire.OpGetChildren:
-		var p wire.PathWatch
-		p.Decode(rd)
-		return multiReads
-	case wire.OpCreate, wire.OpCreate2, wire.OpCreateContainer, wire.OpCreateTTL:
-		var c wire.CreateRequest
-		c.Decode(rd, op)
-	case wire.OpDelete, wire.OpCheck:
-		var p wire.PathVersion
-		p.Decode(rd)
-	case wire.OpSetData:
-		var d wire.SetDataRequest
-		d.Decode(rd)
-	default:
-		return multiEmpty
-	}
-	return multiWrites
 }
 
 func (q *query) addWatch() wire.Code {

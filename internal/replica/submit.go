@@ -309,7 +309,7 @@ func (r *Replica) expire(log Appender, t Time) error {
 				r.tracker.Touch(id, 0, t.Mono) // it comes up again at the next tick
 				continue
 			}
-			if heard := s.heard.Load(); heard > s.touched {
+			if heard := s.lastHeard(t.Mono); heard > s.touched {
 				s.touched = heard
 				r.tracker.Touch(id, s.timeout.Load(), heard)
 				continue
