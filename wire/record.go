@@ -379,8 +379,8 @@ type SetWatchesRequest struct {
 	Lists [5][][]byte
 }
 
-// watchLists returns how many lists the operation carries.
-func watchLists(op Op) int {
+// WatchLists returns how many lists the operation carries.
+func WatchLists(op Op) int {
 	if op == OpSetWatches2 {
 		return 5
 	}
@@ -390,7 +390,7 @@ func watchLists(op Op) int {
 // Decode reads the body of the given operation.
 func (s *SetWatchesRequest) Decode(r *Reader, op Op) {
 	s.RelativeZxid = r.Long()
-	for i := range watchLists(op) {
+	for i := range WatchLists(op) {
 		s.Lists[i] = decodePaths(r)
 	}
 }
@@ -398,7 +398,7 @@ func (s *SetWatchesRequest) Decode(r *Reader, op Op) {
 // Append encodes the body of the given operation.
 func (s *SetWatchesRequest) Append(dst []byte, op Op) []byte {
 	dst = AppendLong(dst, s.RelativeZxid)
-	for i := range watchLists(op) {
+	for i := range WatchLists(op) {
 		dst = AppendInt(dst, int32(len(s.Lists[i])))
 		for _, p := range s.Lists[i] {
 			dst = AppendBuffer(dst, p)

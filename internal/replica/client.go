@@ -77,8 +77,6 @@ type Client struct {
 	busy bool
 	// part is how far a request has got that is carried out in pieces.
 	part progress
-	// cursor is how far a setWatches has got when it had to wait for storage.
-	cursor watchCursor
 	// offered is the session being created while connecting.
 	offered offer
 	// counted keeps the result of a count that was made without locks.

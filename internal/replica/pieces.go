@@ -6,7 +6,7 @@ import (
 	"github.com/quorate/quorate/znode"
 )
 
-// A multiRead may name more znodes than fit into memory, and all of
+// A multiRead or a setWatches may name more znodes than fit into memory, and all of
 // them may have to be read from the tree at rest. Such a request is carried out in
 // pieces. Between two of them the locks are let go, so that writes and other
 // connections get their turn, and what comes next is read. What is done stays done:
@@ -37,6 +37,8 @@ type progress struct {
 	// are put together at the end: one buffer that grows would be copied again and again.
 	out  [][]byte
 	size int
+	// place is where a setWatches has got to.
+	place watchPlace
 }
 
 // pause ends a piece in front of the operation at off. The piece's output is kept.

@@ -2,6 +2,7 @@ package replica_test
 
 import (
 	"fmt"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -194,4 +195,77 @@ func TestSessionLivesWhileItsRequestIsWorkedOn(t *testing.T) {
 		w.pass(3900) // it counts from the end of the work
 	}
 	p.must(wire.OpExists, unwatched("/a"))
+}
+
+// TestSetWatchesOnWhatIsNotInMemory: the request is gone through once, and its memory is
+// not taken again for each znode that has to be read.
+func TestSetWatchesOnWhatIsNotInMemory(t *testing.T) {
+	w, disk, paths := smallWorld(t, 3000)
+	changer, p := w.connected(40000), w.connected(40000)
+	since := changer.must(wire.OpExists, unwatched("/")).Zxid
+	changer.must(wire.OpSetData, setData(paths[1234], "new"))
+	req := wire.SetWatchesRequest{RelativeZxid: since}
+	for i, path := range paths {
+		req.Lists[0] = append(req.Lists[0], []byte(path))
+		req.Lists[1] = append(req.Lists[1], fmt.Appendf(nil, "/missing%06d", i))
+		req.Lists[3] = append(req.Lists[3], []byte(path))
+	}
+	req.Lists[2] = [][]byte{[]byte("/")}
+	b := request(wire.XidSetWatches, wire.OpSetWatches2, req.Append(nil, wire.OpSetWatches2))
+	w.evict()
+	disk.gets = 0
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	p.sendLong(b, func() {})
+	runtime.ReadMemStats(&after)
+	list := p.answers()
+	if len(list) != 2 || list[0].event().Type != wire.EventNodeDataChanged || list[1].Xid != wire.XidSetWatches || list[1].Err != wire.OK {
+		t.Fatalf("%d answers", len(list))
+	}
+	if disk.gets > 2*len(paths)*5/4 {
+		t.Errorf("%d reads of %d paths", disk.gets, 2*len(paths))
+	}
+	if used := after.TotalAlloc - before.TotalAlloc; used > 60<<20 {
+		t.Errorf("%d bytes for a request of %d", used, len(b))
+	}
+	// Both znodes and those that are missing are watched.
+	for _, c := range []struct {
+		op   wire.Op
+		body []byte
+		typ  wire.EventType
+	}{
+		{wire.OpSetData, setData(paths[2999], "x"), wire.EventNodeDataChanged},
+		{wire.OpCreate, create("/missing002999", "", 0), wire.EventNodeCreated},
+		{wire.OpCreate, create(paths[0]+"/child", "", 0), wire.EventNodeChildrenChanged},
+	} {
+		changer.must(c.op, c.body)
+		if list := p.answers(); len(list) == 0 || list[0].event().Type != c.typ {
+			t.Errorf("%v: events %+v", c.op, list)
+		}
+	}
+	if sum := w.r.WatchSummary(); sum.Watches != 2*len(paths)-1 {
+		t.Errorf("%+v", sum)
+	}
+}
+
+// TestSetWatchesIsRefusedWhole: nothing is done of one that cannot be read to its end.
+func TestSetWatchesIsRefusedWhole(t *testing.T) {
+	w := newWorld(t, nil)
+	p := w.connected(4000)
+	req := wire.SetWatchesRequest{RelativeZxid: 1 << 40}
+	req.Lists[0] = [][]byte{[]byte("/"), []byte("/gone")}
+	req.Lists[2] = [][]byte{[]byte("/")}
+	good := req.Append(nil, wire.OpSetWatches)
+	req.Lists[2] = [][]byte{nil}
+	for _, body := range [][]byte{good[:len(good)-1], good[:9], nil, req.Append(nil, wire.OpSetWatches)} {
+		if a := p.ask(1, wire.OpSetWatches, body); a.Err != wire.ErrMarshalling {
+			t.Errorf("%x: %v", body, a.Err)
+		}
+	}
+	if sum := w.r.WatchSummary(); sum.Watches != 0 {
+		t.Errorf("%+v", sum)
+	}
+	// A count below 0 is no list.
+	none := wire.AppendInt(wire.AppendInt(wire.AppendInt(wire.AppendLong(nil, 0), -1), -7), 0)
+	p.must(wire.OpSetWatches, none)
 }
