@@ -83,6 +83,9 @@ type Config struct {
 	// MultiReadBytesMax bounds the answer to one multiRead, which costs that much
 	// memory until its client has taken it. A longer one is refused.
 	MultiReadBytesMax int64
+	// WatchBytesMax bounds the memory of one connection's watches, about 150 bytes
+	// and the path for each. At the bound requests that would register more fail.
+	WatchBytesMax int64
 
 	// DataDir holds the tree, and the file myid.
 	DataDir string

@@ -143,6 +143,11 @@ var nativeKeys = with([]Key{
 		field:   func(c *Config) any { return &c.MultiReadBytesMax },
 	},
 	{
+		Name: "quorate.watchBytesMax", Default: "128m", Unit: "bytes", Min: 1 << 20, Max: maxInt64,
+		Meaning: "Memory that the watches of one connection may take, about 150 bytes and the path for each. A request that would register one beyond that is refused with BADARGUMENTS (-8), and a setWatches ends its connection besides.",
+		field:   func(c *Config) any { return &c.WatchBytesMax },
+	},
+	{
 		Name: "quorate.checkpoint.logBytes", Default: "256m", Unit: "bytes", Min: 1 << 20, Max: maxInt64,
 		Meaning: "Size of the log behind the last checkpoint that makes the next one due, beside snapCount. Less means quicker restarts and more writing.",
 		field:   func(c *Config) any { return &c.Checkpoint.LogBytes },

@@ -45,8 +45,8 @@ func TestDefaultIsStandaloneOnLoopback(t *testing.T) {
 	if c.MaxBufferBytes != 1048575 || c.MaxBufferExtraBytes != 1048575 || c.OversizedRequestBytesMax != 64<<20 {
 		t.Errorf("jute.maxbuffer %d + %d, oversized up to %d", c.MaxBufferBytes, c.MaxBufferExtraBytes, c.OversizedRequestBytesMax)
 	}
-	if c.MultiReadBytesMax != 64<<20 {
-		t.Errorf("the answer to a multiRead may have %d bytes", c.MultiReadBytesMax)
+	if c.MultiReadBytesMax != 64<<20 || c.WatchBytesMax != 128<<20 {
+		t.Errorf("bytes for the answer to a multiRead %d, for watches %d", c.MultiReadBytesMax, c.WatchBytesMax)
 	}
 	if !c.ForceSync || !c.DigestEnabled || !c.Auth.DigestEnabled || c.Auth.SkipACL || c.EnforceQuota || c.ExtendedTypesEnabled {
 		t.Errorf("switches: %+v", c)

@@ -43,10 +43,12 @@ type conn struct {
 	watcher     Watcher
 	entries     *entry
 	dataEntries int
+	bytes       int64  // of the entries and their paths
 	told        uint64 // number of the last Fire that told it
 }
 
 func (c *conn) link(e *entry) {
+	c.bytes += entryBytes + int64(len(e.path))
 	if e.kind == dataTable {
 		c.dataEntries++
 	}
@@ -60,6 +62,7 @@ func (c *conn) link(e *entry) {
 }
 
 func (c *conn) unlink(e *entry) {
+	c.bytes -= entryBytes + int64(len(e.path))
 	if e.kind == dataTable {
 		c.dataEntries--
 	}

@@ -21,13 +21,19 @@ type Watcher uint64
 //
 // Memory: about 150 bytes per entry, a short path included, freed as entries
 // go, and some 100 bytes for a watcher from its first registration
-// until [Table.Drop]. Paths are copied; a Table keeps no slice it is given.
+// until [Table.Drop]. Paths are copied; a Table keeps no slice it is given. What one
+// watcher's may take can be bounded: see [Table.Limit].
 type Table struct {
 	tables [kinds]index
 	conns  map[Watcher]*conn
 	free   freeList
 	fires  uint64 // how many there were, see conn.told
+	// bytesMax bounds conn.bytes; 0 does not.
+	bytesMax int64
 }
+
+// entryBytes is what an entry takes beside its path.
+const entryBytes = 150
 
 // NewTable returns an empty table.
 func NewTable() *Table {
@@ -37,24 +43,53 @@ func NewTable() *Table {
 	}
 }
 
+// Limit bounds the memory of each watcher's entries, about 150 bytes and the path for
+// each; 0 does not. Beyond it a new one is refused, and nothing is registered. A mode
+// that is there, or is added to an entry that is, takes nothing.
+func (t *Table) Limit(bytes int64) { t.bytesMax = bytes }
+
 // AddData registers a one-shot watch of w on the data of path: the watch of
-// getData, and of exists whether or not the znode is there.
-func (t *Table) AddData(path []byte, w Watcher) { t.add(dataTable, path, w, oneShot) }
+// getData, and of exists whether or not the znode is there. It is false when
+// that is refused; so are those below.
+func (t *Table) AddData(path []byte, w Watcher) bool {
+	return t.fits(path, w, dataTable) && t.add(dataTable, path, w, oneShot)
+}
 
 // AddChild registers a one-shot watch of w on the children of path.
-func (t *Table) AddChild(path []byte, w Watcher) { t.add(childTable, path, w, oneShot) }
+func (t *Table) AddChild(path []byte, w Watcher) bool {
+	return t.fits(path, w, childTable) && t.add(childTable, path, w, oneShot)
+}
 
 // AddPersistent registers a watch that stays when it fires: on the data and the
 // children of path, or, if below, on the data of path and of everything below.
 // The two kinds may be held at once.
-func (t *Table) AddPersistent(path []byte, w Watcher, below bool) {
+func (t *Table) AddPersistent(path []byte, w Watcher, below bool) bool {
+	second, m := childTable, persistent
 	if below {
-		t.add(dataTable, path, w, recursive)
-		t.add(subtreeTable, path, w, recursive)
-		return
+		second, m = subtreeTable, recursive
 	}
-	t.add(dataTable, path, w, persistent)
-	t.add(childTable, path, w, persistent)
+	return t.fits(path, w, dataTable, second) && t.add(dataTable, path, w, m) && t.add(second, path, w, m)
+}
+
+// fits reports whether w may have entries on path in these tables.
+func (t *Table) fits(path []byte, w Watcher, kinds ...kind) bool {
+	if t.bytesMax == 0 {
+		return true
+	}
+	room, cost := t.bytesMax, entryBytes+int64(len(path))
+	if c := t.conns[w]; c != nil {
+		room -= c.bytes
+	}
+	if room >= cost*int64(len(kinds)) {
+		return true
+	}
+	needed := int64(0)
+	for _, k := range kinds {
+		if t.find(k, path, w) == nil {
+			needed += cost
+		}
+	}
+	return needed == 0 || needed <= room
 }
 
 // Remove takes away watches of w on path and reports whether there were any:
@@ -111,7 +146,7 @@ func (t *Table) Drop(w Watcher) {
 	delete(t.conns, w)
 }
 
-func (t *Table) add(k kind, path []byte, w Watcher, m mode) {
+func (t *Table) add(k kind, path []byte, w Watcher, m mode) bool {
 	x := &t.tables[k]
 	s := x.slot(path)
 	c := t.conn(w)
@@ -128,6 +163,7 @@ func (t *Table) add(k kind, path []byte, w Watcher, m mode) {
 		c.link(e)
 	}
 	e.modes |= m
+	return true
 }
 
 func (t *Table) conn(w Watcher) *conn {

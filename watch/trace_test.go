@@ -230,9 +230,10 @@ func checkInvariants(t fataler, tb *Table) {
 		t.Fatalf("%d entries are recursive, %d are in the table of subtrees", recursives, n)
 	}
 	for _, c := range tb.conns {
-		n, data := 0, 0
+		n, data, bytes := 0, 0, int64(0)
 		for e := c.entries; e != nil; {
 			n++
+			bytes += entryBytes + int64(len(e.path))
 			if e.kind == dataTable {
 				data++
 			}
@@ -240,9 +241,9 @@ func checkInvariants(t fataler, tb *Table) {
 				break
 			}
 		}
-		if n != perConn[c] || data != c.dataEntries {
-			t.Fatalf("watcher %d holds %d entries (%d data, %d counted), %d are in the rings",
-				c.watcher, n, data, c.dataEntries, perConn[c])
+		if n != perConn[c] || data != c.dataEntries || bytes != c.bytes {
+			t.Fatalf("watcher %d holds %d entries (%d data, %d counted; %d bytes, %d counted), %d are in the rings",
+				c.watcher, n, data, c.dataEntries, bytes, c.bytes, perConn[c])
 		}
 	}
 }

@@ -141,9 +141,9 @@ func serverConfig(c *conf.Config, log *zap.Logger) server.Config {
 		ConnThrottle:     connThrottle(c),
 		HandshakeTimeout: c.SessionlessCnxnTimeout, TCPKeepAlive: c.ClientTCPKeepAlive,
 		RequestBytesMax: c.MaxBufferBytes, OversizedBytesMax: int(c.OversizedRequestBytesMax),
-		MultiReadBytesMax: int(c.MultiReadBytesMax),
-		Words:             allowedWords(c),
-		ExtendedTypes:     c.ExtendedTypesEnabled, Emulate353TTL: c.Emulate353TTLNodes,
+		MultiReadBytesMax: int(c.MultiReadBytesMax), WatchBytesMax: c.WatchBytesMax,
+		Words:         allowedWords(c),
+		ExtendedTypes: c.ExtendedTypesEnabled, Emulate353TTL: c.Emulate353TTLNodes,
 		EnforceQuota: c.EnforceQuota, NoDigest: !c.DigestEnabled,
 		ReconfigEnabled: c.Quorum.ReconfigEnabled,
 		Access: server.Access{

@@ -47,6 +47,10 @@ type Options struct {
 	// next to be told something, of those that read too slowly, is closed. 0
 	// means 16 MiB.
 	EventBytes, EventBytesAll int
+	// WatchBytesMax bounds what the watches of one connection take, about 150 bytes
+	// and the path for each: beyond it a request that would register one is refused.
+	// 0 means 128 MiB.
+	WatchBytesMax int64
 	// EnforceAuth lists the schemes of which a connection must hold one before
 	// anything but auth is served (enforce.auth.schemes). Empty: none.
 	EnforceAuth []string
@@ -91,6 +95,7 @@ func (o *Options) fillDefaults() {
 	o.MultiReadBytesMax = min(o.MultiReadBytesMax, packetBytesMax)
 	setDefault(&o.EventBytes, 16<<20)
 	setDefault(&o.EventBytesAll, 16<<20)
+	setDefault(&o.WatchBytesMax, 128<<20)
 	setDefault(&o.RequestBytesMax, 0xfffff)
 	setDefault(&o.ReapPerCheck, 10000)
 	setDefault(&o.ServerID, 1)
@@ -208,6 +213,7 @@ func New(o Options, t Time) *Replica {
 		nextReap:     now + o.ReapMillis,
 		now:          now,
 	}
+	r.watches.Limit(o.WatchBytesMax)
 	r.db.Store(o.Tree)
 	for id, timeout := range o.Tree.Sessions() {
 		r.openSession(id, timeout)

@@ -26,6 +26,9 @@ func (w *watchPlace) next(rd *wire.Reader, op wire.Op) bool {
 // first tells it of what it missed (semantics of DataTree.setWatches). Its
 // notifications carry zxid -1 and precede the answer, so they are put in front
 // of the header that serve has begun.
+//
+// One that would make the client's watches take too much memory is refused, and the
+// connection ends: clients do not look at this answer, and would wait for events.
 func (q *query) setWatches(op wire.Op) wire.Code {
 	p := &q.c.part
 	since := q.rd.Long()
@@ -38,11 +41,12 @@ func (q *query) setWatches(op wire.Op) wire.Code {
 	const begun = wire.FrameHeaderBytes + wire.ReplyHeaderBytes
 	header := [begun]byte(q.c.out[q.mark:])
 	q.c.out = q.c.out[:q.mark]
-	q.rewatchPiece(op, since)
+	code := q.rewatchPiece(op, since)
 	q.mark = len(q.c.out)
 	q.c.out = append(q.c.out, header[:]...)
 	q.start = len(q.c.out)
-	return wire.OK
+	q.last = code != wire.OK
+	return code
 }
 
 // pathsWhole reads the lists of a setWatches through. It is false when one of them
@@ -56,26 +60,27 @@ func pathsWhole(rd wire.Reader, op wire.Op) bool {
 	return rd.Err() == nil
 }
 
-// rewatchPiece handles paths from where the request has got to, until it is through or
-// lacks something.
-func (q *query) rewatchPiece(op wire.Op, since int64) {
+// rewatchPiece handles paths from where the request has got to, until it is through,
+// lacks something, or is refused.
+func (q *query) rewatchPiece(op wire.Op, since int64) wire.Code {
 	p := &q.c.part
 	base := p.off
 	q.rd = wire.NewReader(q.body[base:])
 	for n := 0; ; n++ {
 		place := p.place
 		if !place.next(&q.rd, op) {
-			return
+			return wire.OK
 		}
 		if n == pieceOps {
 			q.need.kind = needTurn
-			return
+			return wire.OK
 		}
-		path := q.rd.Ustring()
-		if !q.rewatch(place.list, path, since) {
-			q.need = demand{kind: needNode, path: path}
+		if code := q.rewatch(place.list, q.rd.Ustring(), since); code != wire.OK {
+			return code
+		}
+		if q.need.kind != needNothing {
 			q.rewatchAhead(op, place)
-			return
+			return wire.OK
 		}
 		p.place, p.off = place, base+q.rd.Offset()
 	}
@@ -106,19 +111,18 @@ const (
 )
 
 // rewatch handles one path of a setWatches: an event when its change was
-// missed, else the watch again. It is false when the node is not in memory.
-func (q *query) rewatch(list int, path []byte, since int64) bool {
+// missed, else the watch again. The node may have to be loaded first.
+func (q *query) rewatch(list int, path []byte, since int64) wire.Code {
 	switch list {
 	case listPersistent:
-		q.r.addWatch(persistentWatch, path, q.c.watcher)
-		return true
+		return q.watch(persistentWatch, path)
 	case listRecursive:
-		q.r.addWatch(recursiveWatch, path, q.c.watcher)
-		return true
+		return q.watch(recursiveWatch, path)
 	}
 	res := q.r.Tree().Find(path, &q.node)
 	if res == znode.NotResident {
-		return false
+		q.need = demand{kind: needNode, path: path}
+		return wire.OK
 	}
 	typ := wire.EventType(0)
 	switch there := res == znode.Found; {
@@ -134,10 +138,10 @@ func (q *query) rewatch(list int, path []byte, since int64) bool {
 	switch {
 	case typ != 0:
 		q.c.out = wire.AppendNotification(q.c.out, -1, typ, path)
+		return wire.OK
 	case list == listChild:
-		q.r.addWatch(childWatch, path, q.c.watcher)
+		return q.watch(childWatch, path)
 	default:
-		q.r.addWatch(dataWatch, path, q.c.watcher)
+		return q.watch(dataWatch, path)
 	}
-	return true
 }

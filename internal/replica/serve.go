@@ -5,7 +5,6 @@ import (
 	"math"
 	"strings"
 
-	"github.com/quorate/quorate/watch"
 	"github.com/quorate/quorate/wire"
 	"github.com/quorate/quorate/znode"
 )
@@ -90,6 +89,8 @@ type query struct {
 	limit int
 	// keepBody says that something follows the header although it is an error.
 	keepBody bool
+	// last says that the connection ends after the answer.
+	last bool
 }
 
 // serve answers one request that changes nothing, or says what it needs first;
@@ -123,6 +124,9 @@ func (c *Client) serve(xid int32, op wire.Op, ids []wire.ID, body []byte) demand
 		c.part = progress{}
 	}
 	c.out = wire.EndFrame(c.out, q.mark)
+	if q.last {
+		c.setState(StateClosed)
+	}
 	c.Stats.sent()
 	c.r.Stats.Sent.Add(1)
 	return demand{}
@@ -208,7 +212,9 @@ func (q *query) getData(mayWatch bool) wire.Code {
 		return code
 	}
 	if p.Watch && mayWatch {
-		q.r.addWatch(dataWatch, p.Path, q.c.watcher)
+		if code := q.watch(dataWatch, p.Path); code != wire.OK {
+			return code
+		}
 	}
 	q.c.out = wire.AppendBuffer(q.c.out, q.node.Data)
 	q.appendStat()
@@ -229,7 +235,9 @@ func (q *query) exists() wire.Code {
 		return code
 	}
 	if p.Watch {
-		q.r.addWatch(dataWatch, p.Path, q.c.watcher)
+		if code := q.watch(dataWatch, p.Path); code != wire.OK {
+			return code
+		}
 	}
 	if code == wire.OK {
 		q.appendStat()
@@ -263,7 +271,9 @@ func (q *query) getChildren(op wire.Op, mayWatch bool) wire.Code {
 	}
 	wire.PutInt(q.c.out, mark, count)
 	if p.Watch && mayWatch {
-		q.r.addWatch(childWatch, p.Path, q.c.watcher)
+		if code := q.watch(childWatch, p.Path); code != wire.OK {
+			return code
+		}
 	}
 	if op == wire.OpGetChildren2 {
 		q.appendStat()
@@ -366,7 +376,9 @@ func (q *query) addWatch() wire.Code {
 	if p.Type == wire.AddWatchPersistentRecursive {
 		kind = recursiveWatch
 	}
-	q.r.addWatch(kind, p.Path, q.c.watcher)
+	if code := q.watch(kind, p.Path); code != wire.OK {
+		return code
+	}
 	q.c.out = wire.AppendInt(q.c.out, 0)
 	return wire.OK
 }
@@ -402,18 +414,25 @@ const (
 	recursiveWatch
 )
 
-// addWatch registers a watch under the path as it was given. "", under which
-// reads find the root, is no alias here: such a watch never fires, as in
-// ZooKeeper.
-func (r *Replica) addWatch(kind watchKind, path []byte, w watch.Watcher) {
+// watch registers a watch of the client under the path as it was given. "", under
+// which reads find the root, is no alias here: such a watch never fires, as in
+// ZooKeeper. It is refused when the client's watches take too much memory; ZooKeeper
+// has no code for that, so it is one that all clients know.
+func (q *query) watch(kind watchKind, path []byte) wire.Code {
+	r, w := q.r, q.c.watcher
 	r.watchMu.Lock()
 	defer r.watchMu.Unlock()
+	added := false
 	switch kind {
 	case dataWatch:
-		r.watches.AddData(path, w)
+		added = r.watches.AddData(path, w)
 	case childWatch:
-		r.watches.AddChild(path, w)
+		added = r.watches.AddChild(path, w)
 	default:
-		r.watches.AddPersistent(path, w, kind == recursiveWatch)
+		added = r.watches.AddPersistent(path, w, kind == recursiveWatch)
 	}
+	if !added {
+		return wire.ErrBadArguments
+	}
+	return wire.OK
 }

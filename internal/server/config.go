@@ -39,6 +39,8 @@ type Config struct {
 	OversizedBytesMax int
 	// MultiReadBytesMax bounds the answer to one multiRead; 0 = 64 MiB.
 	MultiReadBytesMax int
+	// WatchBytesMax bounds what the watches of one connection take; 0 = 128 MiB.
+	WatchBytesMax int64
 	// Words lists the four-letter words that may be used besides srvr; "*" is
 	// all of them.
 	Words []string

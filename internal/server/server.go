@@ -149,6 +149,7 @@ func (s *Server) replicaOptions() replica.Options {
 		RequestBytesMax:   c.RequestBytesMax,
 		OversizedBytesMax: c.OversizedBytesMax,
 		MultiReadBytesMax: c.MultiReadBytesMax,
+		WatchBytesMax:     c.WatchBytesMax,
 		EnforceAuth:       c.Access.Enforce,
 		WatchesOptimized:  c.WatchesOptimized,
 		ReapMillis:        c.ReapInterval.Milliseconds(),
