@@ -3,6 +3,7 @@ package replica
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/quorate/quorate/wire"
 	"github.com/quorate/quorate/znode"
@@ -421,30 +422,42 @@ func (f *feed) auth(h wire.RequestHeader, body []byte) {
 	if rd.Err() == nil {
 		add, code = c.r.opt.Rules.Auth.Authenticate(string(p.Scheme), p.Auth, c.remote)
 	}
+	if code == wire.OK && !c.addIDs(add) {
+		code = wire.ErrAuthFailed
+	}
 	if code != wire.OK {
 		c.r.Stats.AuthFailed.Add(1)
 		e.code = code
 		c.endInTurn(e)
 		return
 	}
-	c.addIDs(add)
 	c.answerInTurn(e)
 }
 
-// addIDs replaces the credentials by a larger set.
-func (c *Client) addIDs(add []wire.ID) {
-	ids := make([]wire.ID, len(c.ids), len(c.ids)+len(add))
-	copy(ids, c.ids)
-next:
-	for _, id := range add {
-		for _, have := range ids {
-			if have == id {
-				continue next
-			}
-		}
-		ids = append(ids, id)
+// Bounds of a connection's credentials, its address among them. Every forwarded
+// request carries them, and a leader takes no more than idsMax.
+const (
+	idsMax     = 1024
+	idBytesMax = 1 << 20
+)
+
+// addIDs replaces the credentials by a larger set. It is false when that would be too
+// large; those that are there already are not in the way.
+func (c *Client) addIDs(add []wire.ID) bool {
+	add = slices.DeleteFunc(slices.Clone(add), func(id wire.ID) bool { return slices.Contains(c.ids, id) })
+	if len(add) == 0 {
+		return true
+	}
+	ids := append(slices.Clip(c.ids), add...)
+	size := 0
+	for _, id := range ids {
+		size += len(id.Scheme) + len(id.ID)
+	}
+	if len(ids) > idsMax || size > idBytesMax {
+		return false
 	}
 	c.ids = ids
+	return true
 }
 
 // answerInTurn gives an answer that is known already, behind earlier ones.

@@ -27,9 +27,6 @@ type remoteRequest struct {
 // requestHead is session, cxid and operation in front of a forwarded request.
 const requestHead = 16
 
-// idsMax bounds the credentials of one request.
-const idsMax = 1024
-
 func decodeRequest(p *zab.Message) (q remoteRequest, ok bool) {
 	q.conn, q.from = p.Conn, p.From
 	rd := wire.NewReader(p.Data)
