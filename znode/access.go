@@ -53,9 +53,25 @@ func Allowed(acl []wire.ACL, perm int32, ids []wire.ID) bool {
 	return defaultAuth.Allowed(acl, perm, ids)
 }
 
-// aclEntriesMax bounds what "auth" entries may grow a list to: each stands for
-// all ids of the connection, and nothing else bounds the product.
-const aclEntriesMax = 1024
+// Bounds of what "auth" entries may grow a list to: each stands for all ids of the
+// connection, and nothing else bounds the product.
+const (
+	aclEntriesMax = 1024
+	aclBytesMax   = 1 << 20
+)
+
+// expansion counts what a list becomes.
+type expansion struct{ entries, bytes int }
+
+// add counts entries that have been added, and reports whether they are still within
+// the bounds, or not more than was sent.
+func (x *expansion) add(added []wire.ACL, sent expansion) bool {
+	x.entries += len(added)
+	for i := range added {
+		x.bytes += 12 + len(added[i].ID.Scheme) + len(added[i].ID.ID)
+	}
+	return x.entries <= max(sent.entries, aclEntriesMax) && x.bytes <= max(sent.bytes, aclBytesMax)
+}
 
 // FixACL checks a list that a client wants to set and returns it as it is to
 // be stored: exact duplicates removed and "auth" replaced by the ids it stands
@@ -78,15 +94,17 @@ func (a *Auth) FixACL(v wire.ACLVector, ids []wire.ID) (acl []wire.ACL, vec wire
 		return nil, nil, wire.ErrInvalidACL
 	}
 	same := len(entries) == sent
+	bound, size := expansion{entries: len(entries), bytes: len(v)}, expansion{}
 	acl = make([]wire.ACL, 0, len(entries))
 	for _, e := range entries {
+		before := len(acl)
 		if string(e.Scheme) == schemeAuth {
 			same = false
 		}
 		if acl, code = a.appendFixed(acl, e, ids); code != wire.OK {
 			return nil, nil, code
 		}
-		if len(acl) > max(sent, aclEntriesMax) {
+		if !size.add(acl[before:], bound) {
 			return nil, nil, wire.ErrInvalidACL
 		}
 	}

@@ -3,6 +3,8 @@ package znode
 import (
 	"bytes"
 	"reflect"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/quorate/quorate/wire"
@@ -89,6 +91,17 @@ func TestFixACLBounds(t *testing.T) {
 	}
 	if got, _, code := defaultAuth.FixACL(wire.AppendACLs(nil, list[:10]), ids); code != wire.OK || len(got) != 1000 {
 		t.Errorf("10 times 100 ids: %v, %d entries", code, len(got))
+	}
+	// What counts is what is left without duplicates.
+	if _, _, code := defaultAuth.FixACL(wire.AppendACLs(nil, append(slices.Repeat(list[:1], 40_000), list...)), ids); code != wire.ErrInvalidACL {
+		t.Errorf("100 times 100 ids among duplicates: %v", code)
+	}
+	long := []wire.ID{{Scheme: "digest", ID: "u:" + strings.Repeat("x", 100_000)}}
+	if _, _, code := defaultAuth.FixACL(wire.AppendACLs(nil, list), long); code != wire.ErrInvalidACL {
+		t.Errorf("100 times an id of 100,000 bytes: %v", code)
+	}
+	if got, _, code := defaultAuth.FixACL(wire.AppendACLs(nil, list[:10]), long); code != wire.OK || len(got) != 10 {
+		t.Errorf("10 times an id of 100,000 bytes: %v, %d entries", code, len(got))
 	}
 	// A list as long as a frame allows is fixed in no time that matters.
 	list = nil

@@ -97,6 +97,8 @@ type Preparer struct {
 	// fixed remembers what FixACL said of lists that do not depend on who
 	// asks.
 	fixed map[string]*fixedACL
+	// grown is by how much "auth" has grown the lists of the request at hand.
+	grown int
 	// paths and names are lent to the request at hand.
 	path  []byte
 	names []string
@@ -136,6 +138,7 @@ func (p *Preparer) Prepare(dst []byte, req *Request) (out []byte, ok bool, code 
 	} else if last := q.back().zxid; req.Zxid <= last {
 		panic(fmt.Sprintf("znode: zxid %#x is given out after %#x", req.Zxid, last))
 	}
+	p.grown = 0
 	hdr := TxnHeader{ClientID: req.Session, Cxid: req.Cxid, Zxid: req.Zxid, Time: req.Time, Type: req.Op}
 	out, code = p.record(hdr.Append(dst), req)
 	switch {
@@ -299,6 +302,9 @@ func (p *Preparer) fixACL(v wire.ACLVector, ids []wire.ID) ([]wire.ACL, wire.ACL
 		return f.acl, f.vec, wire.OK
 	}
 	acl, vec, code := p.rules.Auth.FixACL(v, ids)
+	if p.grown += max(len(vec)-len(v), 0); p.grown > aclGrowthMax {
+		return nil, nil, wire.ErrInvalidACL
+	}
 	if code == wire.OK && len(v) <= fixedBytesMax && len(vec) == len(v) && bytes.Equal(v, vec) {
 		if len(p.fixed) >= fixedMax {
 			clear(p.fixed)
@@ -308,6 +314,10 @@ func (p *Preparer) fixACL(v wire.ACLVector, ids []wire.ID) ([]wire.ACL, wire.ACL
 	}
 	return acl, vec, code
 }
+
+// aclGrowthMax bounds by how much the lists of one request may grow: a multi may
+// create 20,000 znodes, each with the ids of the connection.
+const aclGrowthMax = 4 << 20
 
 // Bounds of what is remembered of lists.
 const (

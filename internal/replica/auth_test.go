@@ -42,3 +42,47 @@ func TestCredentialsOfAConnectionAreBounded(t *testing.T) {
 		}
 	}
 }
+
+// TestMultiOfOwnListsIsBounded: "auth" is short to send and long to store.
+func TestMultiOfOwnListsIsBounded(t *testing.T) {
+	w := newWorld(t, nil)
+	p := w.connected(4000)
+	auth := wire.AuthPacket{Scheme: []byte("digest"), Auth: []byte(strings.Repeat("u", 50_000) + ":pw")}
+	p.ask(wire.XidAuth, wire.OpAuth, auth.Append(nil))
+	own := wire.AppendACLs(nil, []wire.ACL{{Perms: wire.PermAll, ID: wire.ID{Scheme: "auth"}}})
+	next := 0
+	multi := func(n int) []byte {
+		var b []byte
+		for range n {
+			r := wire.CreateRequest{Path: fmt.Appendf(nil, "/%d", next), ACL: own}
+			b = r.Append(wire.MultiHeader{Op: wire.OpCreate, Err: -1}.Append(b), wire.OpCreate)
+			next++
+		}
+		return wire.MultiEnd.Append(b)
+	}
+	for _, c := range []struct {
+		n    int
+		code wire.Code
+	}{{80, wire.OK}, {90, wire.ErrInvalidACL}, {80, wire.OK}} {
+		a := p.ask(1, wire.OpMulti, multi(c.n))
+		rd := wire.NewReader(a.body)
+		code := wire.OK
+		for {
+			var h wire.MultiHeader
+			if h.Decode(&rd); h.Done || rd.Err() != nil {
+				break
+			}
+			if h.Op == wire.OpError {
+				rd.Int()
+				if h.Err == wire.ErrInvalidACL {
+					code = h.Err
+				}
+			} else {
+				rd.Ustring()
+			}
+		}
+		if code != c.code || a.Err != wire.OK || rd.Err() != nil {
+			t.Errorf("%d creations: %v, %v %v", c.n, code, a.Err, rd.Err())
+		}
+	}
+}
