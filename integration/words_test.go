@@ -2,11 +2,14 @@ package integration
 
 import (
 	"fmt"
+	"io"
 	"maps"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/quorate/quorate/wire"
 )
@@ -128,6 +131,7 @@ func TestFourLetterWords(t *testing.T) {
 		}
 		t.Run("mntr", func(t *testing.T) { testMonitor(t, s) })
 		t.Run("stmk", func(t *testing.T) { testTraceMask(t, s) })
+		t.Run("asking", func(t *testing.T) { testAskingConnection(t, s) })
 		t.Run("counters", func(t *testing.T) { testCounters(t, s, c) })
 		t.Run("unknown", func(t *testing.T) {
 			if answer, err := FourLetterWord(s.Addr, "nope"); answer != "" || err != nil && !closed(err) {
@@ -190,6 +194,58 @@ func testTraceMask(t *testing.T, s *Server) {
 	if answer, err := FourLetterWord(s.Addr, "gtmk"); answer != "8" || err != nil {
 		t.Errorf("gtmk after stmk: %q %v", answer, err)
 	}
+	for _, short := range []string{"stmk", "stmk\x00\x00\x00\x00\x00\x00\x07"} { // without the mask, or not all of it
+		start := time.Now()
+		if answer, err := FourLetterWord(s.Addr, short); answer != "" || err != nil && !closed(err) || time.Since(start) > patience/2 {
+			t.Errorf("%q: %q %v after %v", short, answer, err, time.Since(start))
+		}
+	}
+	if answer, err := FourLetterWord(s.Addr, "gtmk"); answer != "8" || err != nil {
+		t.Errorf("gtmk after stmk without a mask: %q %v", answer, err)
+	}
+}
+
+// testAskingConnection: a word is a packet of the connection that it came by, and of the
+// server.
+func testAskingConnection(t *testing.T, s *Server) {
+	for _, w := range []string{"stat", "cons"} {
+		c, err := Dial(s.Addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		if _, err := c.Write([]byte(w)); err != nil {
+			t.Fatal(err)
+		}
+		answer, err := io.ReadAll(c)
+		own := regexp.MustCompile(regexp.QuoteMeta(" /"+c.LocalAddr().String()) + `\[[01]\]\(queued=0,recved=1,sent=0\)\n`)
+		if err != nil || !own.Match(answer) {
+			t.Errorf("%s: %v, not %v in\n%s", w, err, own, answer)
+		}
+	}
+	before := received(t, s)
+	for range 5 {
+		if _, err := FourLetterWord(s.Addr, "ruok"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if after := received(t, s); after != before+6 {
+		t.Errorf("%d packets were received, and after 6 words %d", before, after)
+	}
+}
+
+// received is the server's count of packets.
+func received(t *testing.T, s *Server) (n int) {
+	t.Helper()
+	answer, err := FourLetterWord(s.Addr, "srvr")
+	m := regexp.MustCompile(`(?m)^Received: (\d+)$`).FindStringSubmatch(answer)
+	if err != nil || m == nil {
+		t.Fatalf("%v\n%s", err, answer)
+	}
+	if n, err = strconv.Atoi(m[1]); err != nil {
+		t.Fatal(err)
+	}
+	return n
 }
 
 // testCounters: srst and crst start the counters again.

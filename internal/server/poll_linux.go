@@ -450,8 +450,7 @@ func (c *polled) digest(data []byte) (rest []byte, ok bool) {
 			return data, true
 		}
 		if word, is := wordOf(data); is {
-			c.word(word, data[wordBytes:])
-			return data, true
+			return data, c.word(word, data[wordBytes:])
 		}
 		c.greeted = true
 	}
@@ -476,13 +475,16 @@ func (c *polled) digest(data []byte) (rest []byte, ok bool) {
 	return data[n:], true
 }
 
-// word answers a four-letter word, on a goroutine of its own.
-func (c *polled) word(w string, arg []byte) {
+// word answers a four-letter word, on a goroutine of its own. It is false when that
+// lacks what has to follow it.
+func (c *polled) word(w string, arg []byte) bool {
+	c.countWord()
 	if len(arg) < wordArgBytes(w) {
-		return // it comes
+		return false
 	}
 	arg = append([]byte{}, arg...)
 	c.spawn(func() *taskResult { return &taskResult{answer: c.s.answerWord(w, arg), last: true} })
+	return true
 }
 
 // spawn does for the connection what takes long; meanwhile it is not fed.

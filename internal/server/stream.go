@@ -121,8 +121,9 @@ func (c *stream) serve() error {
 		return err
 	}
 	if word, ok := wordOf(c.buf[:c.end]); ok {
-		if err := c.readAtLeast(wordBytes + wordArgBytes(word)); err != nil {
-			return err
+		c.countWord()
+		if c.end < wordBytes+wordArgBytes(word) {
+			return errConnEnds
 		}
 		c.answer(c.s.answerWord(word, c.buf[wordBytes:c.end]))
 		return errConnEnds

@@ -71,7 +71,15 @@ func (s *Server) wordAllowed(w string) bool {
 	return w == "srvr" || w[0] == 0xff || slices.Contains(s.cfg.Words, "*") || slices.Contains(s.cfg.Words, w)
 }
 
-// wordArgBytes is how many bytes follow a word: stmk has a mask.
+// countWord counts a word as the packet that it is.
+func (c *conn) countWord() {
+	c.client.Stats.Received.Add(1)
+	c.s.rep.Stats.Received.Add(1)
+	c.s.rep.Stats.ReceivedBytes.Add(wordBytes)
+}
+
+// wordArgBytes is how many bytes follow a word: stmk has a mask. As in ZooKeeper a word
+// whose argument has not come with it is not answered, and its connection ends.
 func wordArgBytes(w string) int {
 	if w == "stmk" {
 		return 8
