@@ -630,9 +630,11 @@ func (c *polled) writeSome(b []byte) (int, error) {
 	}
 }
 
-// block leaves the rest of the output to the poller.
+// block leaves the rest of the output to the poller. It stays where it is, in spare,
+// which nobody takes before it is written: an answer may have many megabytes, and is
+// written in small parts.
 func (c *polled) block(rest []byte) {
-	c.rest = append(c.rest[:0], rest...)
+	c.rest = rest
 	c.writer.Store(writerBlocked)
 	c.setInterest(syscall.EPOLLOUT, true)
 }
@@ -647,7 +649,7 @@ func (c *polled) writable() {
 	case err != nil:
 		c.endSoon()
 	case n < len(c.rest):
-		c.rest = append(c.rest[:0], c.rest[n:]...)
+		c.rest = c.rest[n:]
 		c.writer.Store(writerBlocked)
 		return
 	}
