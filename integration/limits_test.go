@@ -398,3 +398,84 @@ func TestRequestsBehindClose(t *testing.T) {
 		}
 	})
 }
+
+// TestLongReads: requests that name thousands of znodes, or get megabytes, are carried out
+// in pieces by Quorate, with a tree that does not fit into memory. It answers as ZooKeeper
+// does.
+func TestLongReads(t *testing.T) {
+	answers := map[Flavor][]byte{}
+	eachFlavor(t, func(t *testing.T, f Flavor) {
+		o := Options{}
+		if f == Quorate {
+			o = Options{"quorate.tree.budgetBytes": "1m", "snapCount": "100"}
+		}
+		s := newServer(t, f, o)
+		c := mustConnect(t, s.Addr, ConnectOptions{})
+		var reads []byte
+		var again wire.SetWatchesRequest
+		for i := range 2500 {
+			path := fmt.Sprintf("/n%04d", i)
+			q := wire.CreateRequest{Path: []byte(path), Data: bytes.Repeat([]byte{byte(i)}, 1000), ACL: wire.OpenACL}
+			if i%5 == 0 {
+				q.Path = nil // refused; at the end there are 2,000
+			}
+			if _, err := c.Send(wire.OpCreate, q.Append(nil, wire.OpCreate)); err != nil {
+				t.Fatal(err)
+			}
+			op := []wire.Op{wire.OpGetData, wire.OpGetChildren}[i%2]
+			reads = wire.MultiHeader{Op: op, Err: -1}.Append(reads)
+			reads = wire.PathWatch{Path: []byte(path)}.Append(reads)
+			again.Lists[i%3] = append(again.Lists[i%3], []byte(path))
+		}
+		for range 2500 {
+			if _, err := c.Next(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		again.RelativeZxid = 1
+		r, _, err := c.Call(wire.OpMultiRead, wire.MultiEnd.Append(reads))
+		if err != nil || r.Err != wire.OK {
+			t.Fatalf("multiRead: %v %v", r.Err, err)
+		}
+		got := withoutTimes(t, r.Body)
+		w, events, err := c.Call(wire.OpSetWatches, again.Append(nil, wire.OpSetWatches))
+		if err != nil || w.Err != wire.OK {
+			t.Fatalf("setWatches: %v %v", w.Err, err)
+		}
+		for _, e := range events {
+			got = append(got, e.Body...)
+		}
+		answers[f] = got
+		if java := answers[ZooKeeper39]; java != nil && !bytes.Equal(got, java) {
+			t.Errorf("%d bytes, not ZooKeeper's %d", len(got), len(java))
+		}
+	})
+}
+
+// withoutTimes is the answer to a multiRead of getData and getChildren without the times
+// in its stats.
+func withoutTimes(t *testing.T, body []byte) (out []byte) {
+	t.Helper()
+	rd := wire.NewReader(body)
+	for {
+		var h wire.MultiHeader
+		h.Decode(&rd)
+		out = h.Append(out)
+		switch {
+		case rd.Err() != nil:
+			t.Fatal(rd.Err())
+		case h.Done:
+			return out
+		case h.Op == wire.OpError:
+			out = wire.AppendInt(out, rd.Int())
+		case h.Op == wire.OpGetChildren:
+			out = wire.AppendInt(out, rd.Int())
+		default:
+			out = wire.AppendBuffer(out, rd.Buffer())
+			var s wire.Stat
+			s.Decode(&rd)
+			s.Ctime, s.Mtime = 0, 0
+			out = s.Append(out)
+		}
+	}
+}
