@@ -33,6 +33,8 @@ type node struct {
 	m     *replica.Member
 	down  bool
 	inbox []zab.Message
+	// stalled says that its loop stands still, while what comes for it gathers.
+	stalled bool
 	// durable is how far the disk is; held keeps it from going on.
 	ordered uint64
 	held    bool
@@ -99,8 +101,8 @@ func (e *ensemble) tick() {
 	e.time.Mono += 50
 	e.time.Wall += 50
 	for _, id := range e.ids {
-		if n := e.members[id]; !n.down {
-			e.must(n.m.Tick(e.time))
+		if n := e.members[id]; !n.down && !n.stalled {
+			n.m.Tick(e.time)
 		}
 	}
 }
@@ -127,6 +129,9 @@ func (e *ensemble) settle() {
 func (n *node) step() (busy bool) {
 	if n.down {
 		n.inbox = nil
+		return false
+	}
+	if n.stalled {
 		return false
 	}
 	for len(n.inbox) > 0 {
@@ -654,6 +659,7 @@ func TestReadOnly(t *testing.T) {
 	e.run(func() bool { return !e.members[at].m.Serving() })
 	for range 100 {
 		e.tick()
+		e.settle()
 	}
 	plain, ro := e.dial(at), e.dial(at)
 	plain.feed(frame((&wire.ConnectRequest{TimeOut: 5000, HasReadOnly: true}).Append(nil)))

@@ -177,7 +177,7 @@ func (f *feed) checkGate() {
 func (f *feed) settle() {
 	c := f.c
 	if c.session != nil && f.touch {
-		c.session.heard.Store(f.now)
+		c.session.heard.Store(c.r.age.At(f.now))
 	}
 	if f.count == 0 {
 		return

@@ -17,17 +17,17 @@ type SessionSet struct {
 // SessionSets returns the sessions by expiry, if this server decides about it:
 // one that is alone, or leads. Touches that came since the tracker last looked
 // are not counted. Only the loop calls it.
-func (r *Replica) SessionSets() []SessionSet { return setsOf(r.tracker) }
+func (r *Replica) SessionSets() []SessionSet { return r.setsOf(r.tracker) }
 
 // LocalSessionSets returns the local sessions by expiry. Only the loop calls it.
-func (r *Replica) LocalSessionSets() []SessionSet { return setsOf(r.localTracker) }
+func (r *Replica) LocalSessionSets() []SessionSet { return r.setsOf(r.localTracker) }
 
-func setsOf(t *session.Tracker) (out []SessionSet) {
+func (r *Replica) setsOf(t *session.Tracker) (out []SessionSet) {
 	if t == nil {
 		return nil
 	}
 	for _, b := range t.Buckets() {
-		out = append(out, SessionSet{Deadline: b.Deadline, IDs: b.IDs})
+		out = append(out, SessionSet{Deadline: r.age.Mono(b.Deadline), IDs: b.IDs})
 	}
 	return out
 }

@@ -19,14 +19,14 @@ func (r *Replica) openLocal(c *Client, timeout int32, t Time) {
 	}
 	s := &Session{ID: id, owner: noOwner, local: true}
 	r.local[id] = s
-	r.localTracker.Add(id, timeout, t.Mono)
+	r.localTracker.Add(id, timeout, r.age.At(t.Mono))
 	r.giveSession(c, s, timeout, t)
 }
 
 // attachLocal gives a client its local session. It is false when there is none.
 func (r *Replica) attachLocal(c *Client, id int64, timeout int32, t Time) bool {
 	s := r.local[id]
-	if s == nil || !r.localTracker.Touch(id, timeout, t.Mono) {
+	if s == nil || !r.localTracker.Touch(id, timeout, r.age.At(t.Mono)) {
 		return false
 	}
 	r.giveSession(c, s, timeout, t)
@@ -56,7 +56,11 @@ func (r *Replica) upgraded(id int64) *Session {
 
 // expireLocal ends the local sessions that were not heard of in time.
 func (r *Replica) expireLocal(now int64) {
-	for _, id := range r.localTracker.Due(now) {
+	until, ok := r.localSettling.until(r.localTracker, now, r.opt.Settle)
+	if !ok {
+		return
+	}
+	for _, id := range r.localTracker.Due(until) {
 		s := r.local[id]
 		if heard := s.lastHeard(now); heard > s.touched {
 			s.touched = heard

@@ -48,8 +48,10 @@ type Member struct {
 	leading bool
 	// epoch is that of the established leader, 0 while there is none.
 	epoch int64
-	// since is the time, in ms, from which on there has been no leader.
+	// since is the time, by Replica.age, from which on there has been no leader.
 	since int64
+	// ticked says that sessions are to be looked at, when all is delivered that has come.
+	ticked bool
 	// unsent are writes that were on their way to the last leader and go to this
 	// one, before anything that waits.
 	unsent  []*ownWrite
@@ -84,7 +86,7 @@ func NewMember(core zab.Config, r *Replica, o MemberOptions, t Time) (*Member, e
 	if err != nil {
 		return nil, err
 	}
-	m := &Member{core: c, rep: r, opt: o, since: t.Mono, asking: make(map[int64][]asked)}
+	m := &Member{core: c, rep: r, opt: o, since: r.age.At(t.Mono), asking: make(map[int64][]asked)}
 	m.log.m = m
 	r.full = func() bool { return c.CanPropose() != nil }
 	return m, nil
@@ -133,15 +135,24 @@ func (m *Member) Purged(zxid int64) { m.core.Purged(zxid) }
 // HandOver begins a graceful end of this server's leadership.
 func (m *Member) HandOver() error { return m.core.HandOver() }
 
-// Tick passes one tick of the core, and lets a leader look at its sessions.
-func (m *Member) Tick(t Time) error {
+// Tick passes one tick of the core. The sessions are looked at by the Take that finds
+// nothing left to deliver: what learners report of them may have come before the tick.
+func (m *Member) Tick(t Time) {
 	m.rep.now = t.Mono
+	m.rep.age.Tick(t.Mono)
 	m.core.Tick()
-	if m.epoch == 0 && t.Mono-m.since >= m.opt.HoldMillis {
+	m.ticked = true
+}
+
+// lookAtClock does what is due by the clock: it ends the patience of clients without a
+// leader, and expires sessions. Time in which this server stood still does not count.
+func (m *Member) lookAtClock(t Time) error {
+	now := m.rep.age.At(t.Mono)
+	if m.epoch == 0 && now-m.since >= m.opt.HoldMillis {
 		m.refuse()
 	}
-	m.rep.expireLocal(t.Mono)
-	if wait := m.opt.ReadOnlyMillis; m.epoch == 0 && wait > 0 && t.Mono-m.since >= wait && !m.rep.readOnly {
+	m.rep.expireLocal(now)
+	if wait := m.opt.ReadOnlyMillis; m.epoch == 0 && wait > 0 && now-m.since >= wait && !m.rep.readOnly {
 		m.serveReadOnly()
 	}
 	if m.leading {
@@ -206,6 +217,12 @@ func (m *Member) Take(t Time) (out zab.Ready, ok bool, err error) {
 		return out, false, err
 	}
 	m.askSync()
+	if m.ticked && !m.core.HasReady() {
+		m.ticked = false
+		if err := m.lookAtClock(t); err != nil {
+			return out, false, err
+		}
+	}
 	if !m.core.HasReady() {
 		m.rep.Flush()
 		return out, false, nil
@@ -356,7 +373,7 @@ func (m *Member) serve(t Time) error {
 
 // stop begins the time without a leader.
 func (m *Member) stop(t Time) {
-	m.leading, m.epoch, m.since = false, 0, t.Mono
+	m.leading, m.epoch, m.since = false, 0, m.rep.age.At(t.Mono)
 	m.rep.follow()
 	m.rep.shut()
 	m.takeBackAsked()

@@ -209,8 +209,8 @@ func (m *Member) answerMove(q *remoteRequest, t Time) {
 // it, because the client was not told before it was committed.
 func (m *Member) move(id int64, timeout int32, to int64, t Time) (barrier int64, valid bool) {
 	r := m.rep
-	s := r.sessions[id]
-	if s == nil || !r.tracker.Touch(id, timeout, t.Mono) {
+	s, now := r.sessions[id], r.age.At(t.Mono)
+	if s == nil || !r.tracker.Touch(id, timeout, now) {
 		return 0, false
 	}
 	if s.owner != to {
@@ -218,8 +218,8 @@ func (m *Member) move(id int64, timeout int32, to int64, t Time) (barrier int64,
 		m.proposeError(&remoteRequest{session: id, cxid: movedCxid}, wire.ErrSessionMoved, t)
 	}
 	s.timeout.Store(timeout)
-	s.heard.Store(t.Mono)
-	s.touched = t.Mono
+	s.heard.Store(now)
+	s.touched = now
 	return s.proposed, true
 }
 
@@ -251,15 +251,15 @@ func (m *Member) releaseReplies(t Time) {
 
 // touchAll takes a learner's list of the sessions it has heard from.
 func (m *Member) touchAll(list []byte, t Time) {
-	rd := wire.NewReader(list)
+	rd, now := wire.NewReader(list), m.rep.age.At(t.Mono)
 	for len(rd.Remaining()) > 0 {
 		id, timeout := rd.Long(), rd.Int()
 		if rd.Err() != nil {
 			return
 		}
-		if s := m.rep.sessions[id]; s != nil && m.rep.tracker.Touch(id, timeout, t.Mono) {
-			s.heard.Store(t.Mono)
-			s.touched = t.Mono
+		if s := m.rep.sessions[id]; s != nil && m.rep.tracker.Touch(id, timeout, now) {
+			s.heard.Store(now)
+			s.touched = now
 		}
 	}
 }

@@ -196,14 +196,15 @@ func (m *Member) reportSessions(out []zab.Message) {
 }
 
 // heardFrom appends the sessions, with their timeouts, that were heard from since the
-// last call.
+// last call, or that this server does not listen to.
 func (r *Replica) heardFrom(dst []byte) []byte {
 	if dst == nil {
 		dst = []byte{}
 	}
+	now := r.age.At(r.now)
 	for _, id := range r.sessionIDs() {
 		s := r.sessions[id]
-		if heard := s.lastHeard(r.now); s.client != nil && heard > s.reported {
+		if heard := s.lastHeard(now); s.client != nil && heard > s.reported {
 			s.reported = heard
 			dst = wire.AppendInt(wire.AppendLong(dst, id), s.timeout.Load())
 		}

@@ -22,6 +22,10 @@ type Options struct {
 	ServerID int64
 	// TickMillis is the step of session expiry.
 	TickMillis int64
+	// StepMillis is how often Tick is called while the server runs as it should. When
+	// a Tick comes later than two of them after the last, the server has stood still,
+	// and sessions have not aged meanwhile. 0 means a tenth of TickMillis.
+	StepMillis int64
 	// SessionMillisMin and SessionMillisMax bound what clients may ask for.
 	SessionMillisMin, SessionMillisMax int32
 	// RequestBytesMax is jute.maxbuffer: the longest request that is served.
@@ -81,6 +85,11 @@ type Options struct {
 	// one that may not is closed. Any goroutine may call it, also with locks held;
 	// it must not block. nil is everybody.
 	Admit func(renewed bool, now int64) bool
+	// Settle is called when sessions are about to expire. It has all read that clients
+	// have sent by now, and returns a function that reports whether that is done: until
+	// then none of them expires. The loop calls both; they must not block. nil says
+	// that nothing ever waits to be read.
+	Settle func() (done func() bool)
 	// Crowded is called when what was read from the tree at rest has brought
 	// the tree over its memory budget: the loop is to evict. Any goroutine may
 	// call it, without locks; it must not block. nil is nobody.
@@ -100,6 +109,7 @@ func (o *Options) fillDefaults() {
 	setDefault(&o.ReapPerCheck, 10000)
 	setDefault(&o.ServerID, 1)
 	setDefault(&o.TickMillis, 3000)
+	setDefault(&o.StepMillis, max(o.TickMillis/10, 1))
 	setDefault(&o.ReapMillis, 60000)
 	setDefault(&o.SessionMillisMin, int32(2*o.TickMillis))
 	setDefault(&o.SessionMillisMax, int32(20*o.TickMillis))
@@ -116,8 +126,8 @@ type Session struct {
 	ID int64
 	// timeout is the negotiated timeout in ms; a reconnect may change it.
 	timeout atomic.Int32
-	// heard is when the session last renewed itself, on the monotonic clock;
-	// touched is what of it the tracker has been told.
+	// heard is when the session last renewed itself, by Replica.age; touched is what
+	// of it the tracker has been told.
 	heard   atomic.Int64
 	touched int64
 	client  *Client // nil while nobody is attached; owned by the loop
@@ -157,12 +167,17 @@ type Replica struct {
 	// loading is held while the tree at rest is read, and for replacing the tree.
 	loading sync.RWMutex
 
+	// age is the time by which sessions age, and by which a Member waits for a leader.
+	age *session.Clock
+
 	// Owned by the loop. prep and tracker are nil unless this server decides
 	// about writes.
 	prep    *znode.Preparer
 	tracker *session.Tracker
-	offers  map[int64]*ownWrite // a Member's sessions being created, by id
-	local   map[int64]*Session  // not in sessions
+	// settling and localSettling lead up to the expiry of sessions.
+	settling, localSettling settling
+	offers                  map[int64]*ownWrite // a Member's sessions being created, by id
+	local                   map[int64]*Session  // not in sessions
 	// opening are the sessions whose creation this leader has proposed.
 	opening map[int64]bool
 	// localTracker expires the local sessions.
@@ -212,6 +227,7 @@ func New(o Options, t Time) *Replica {
 		clients:      make(map[watch.Watcher]*Client),
 		nextReap:     now + o.ReapMillis,
 		now:          now,
+		age:          session.NewClock(2*o.StepMillis, now),
 	}
 	r.watches.Limit(o.WatchBytesMax)
 	r.db.Store(o.Tree)
@@ -234,10 +250,12 @@ func (r *Replica) lead(nextZxid int64) {
 	r.nextZxid = nextZxid
 	r.nextReap = r.now + r.opt.ReapMillis
 	r.opening = make(map[int64]bool)
+	r.settling = settling{}
+	now := r.age.At(r.now)
 	for id, s := range r.sessions {
-		s.heard.Store(r.now)
-		s.touched, s.owner, s.proposed = r.now, noOwner, 0
-		r.tracker.Add(id, s.timeout.Load(), r.now)
+		s.heard.Store(now)
+		s.touched, s.owner, s.proposed = now, noOwner, 0
+		r.tracker.Add(id, s.timeout.Load(), now)
 	}
 }
 

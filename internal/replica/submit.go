@@ -211,7 +211,7 @@ func (c *Client) respond(resp *wire.ConnectResponse) {
 // connection is closed.
 func (r *Replica) attach(c *Client, id int64, passwd []byte, timeout int32, t Time) {
 	s := r.sessions[id]
-	if s == nil || !session.CheckPassword(id, passwd) || !r.tracker.Touch(id, timeout, t.Mono) {
+	if s == nil || !session.CheckPassword(id, passwd) || !r.tracker.Touch(id, timeout, r.age.At(t.Mono)) {
 		r.denySession(c)
 		return
 	}
@@ -234,8 +234,9 @@ func (r *Replica) giveSession(c *Client, s *Session, timeout int32, t Time) {
 	}
 	s.client = c
 	s.timeout.Store(timeout)
-	s.heard.Store(t.Mono)
-	s.touched = t.Mono
+	now := r.age.At(t.Mono)
+	s.heard.Store(now)
+	s.touched = now
 	c.mu.Lock()
 	c.session = s
 	c.accept(s.ID, timeout)
@@ -264,28 +265,28 @@ func (r *Replica) detach(c *Client) {
 // already, because the leader said so before its creation arrived here, stays as
 // it is.
 func (r *Replica) openSession(id int64, timeout int32) *Session {
-	s := r.sessions[id]
+	s, now := r.sessions[id], r.age.At(r.now)
 	if s == nil {
 		s = r.upgraded(id)
 	}
 	if s == nil {
-		s = &Session{ID: id, touched: r.now, owner: noOwner}
+		s = &Session{ID: id, touched: now, owner: noOwner}
 		s.timeout.Store(timeout)
-		s.heard.Store(r.now)
+		s.heard.Store(now)
 		r.sessions[id] = s
 	}
 	if r.tracker != nil {
-		r.tracker.Add(id, timeout, r.now)
+		r.tracker.Add(id, timeout, now)
 		delete(r.opening, id)
 	}
 	return s
 }
 
-// Tick expires sessions and reaps containers and TTL nodes. Only the loop
-// calls it, at least once per tick.
+// Tick expires sessions and reaps containers and TTL nodes. Only the loop calls it,
+// every Options.StepMillis.
 func (r *Replica) Tick(log Appender, t Time) error {
 	r.now = t.Mono
-	if err := r.expire(log, t); err != nil {
+	if err := r.expire(log, r.age.Tick(t.Mono), t); err != nil {
 		return err
 	}
 	if t.Mono < r.nextReap {
@@ -295,21 +296,26 @@ func (r *Replica) Tick(log Appender, t Time) error {
 	return r.reap(log, t)
 }
 
-// expire closes the sessions that were not heard of in time. The tracker is
-// told of touches only here: connections note them without a lock.
-func (r *Replica) expire(log Appender, t Time) error {
+// expire closes the sessions that were not heard of in time, now being the time by
+// which they age. The tracker is told of touches only here: connections note them
+// without a lock.
+func (r *Replica) expire(log Appender, now int64, t Time) error {
+	until, ok := r.settling.until(r.tracker, now, r.opt.Settle)
+	if !ok {
+		return nil
+	}
 	for {
-		due := r.tracker.Due(t.Mono)
+		due := r.tracker.Due(until)
 		if len(due) == 0 {
 			return nil
 		}
 		for _, id := range due {
 			s := r.sessions[id]
 			if r.full != nil && r.full() {
-				r.tracker.Touch(id, 0, t.Mono) // it comes up again at the next tick
+				r.tracker.Touch(id, 0, now) // it comes up again at the next tick
 				continue
 			}
-			if heard := s.lastHeard(t.Mono); heard > s.touched {
+			if heard := s.lastHeard(now); heard > s.touched {
 				s.touched = heard
 				r.tracker.Touch(id, s.timeout.Load(), heard)
 				continue

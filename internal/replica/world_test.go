@@ -70,8 +70,19 @@ func (w *world) commit() {
 	}
 }
 
-// pass moves the clock and lets the replica look at it.
+// pass moves the clock and lets the replica look at it as often as it should.
 func (w *world) pass(ms int64) {
+	w.t.Helper()
+	for ; ms > 0; ms -= stepMillis {
+		w.stall(min(ms, stepMillis))
+	}
+}
+
+// stepMillis is how often the replicas of worlds are to look at the clock.
+const stepMillis = 200
+
+// stall moves the clock while the replica stands still, and then lets it look.
+func (w *world) stall(ms int64) {
 	w.t.Helper()
 	w.time.Mono += ms
 	w.time.Wall += ms

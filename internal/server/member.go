@@ -281,9 +281,7 @@ func (w *member) step(ticked bool) error {
 	}
 	subs.reset()
 	if ticked {
-		if err := w.m.Tick(t); err != nil {
-			return err
-		}
+		w.m.Tick(t)
 	}
 	return w.carryOut(t)
 }

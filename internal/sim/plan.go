@@ -100,7 +100,7 @@ func (s *sim) drawOptions() {
 	p := &s.plan
 	p.member = replica.MemberOptions{HoldMillis: 100 + s.rnd.Int64N(4000), NoLeaderServes: p.voters+p.observers > 1 && s.chance(0.1)}
 	p.replica = replica.Options{
-		TickMillis: 100 + s.rnd.Int64N(400), SessionMillisMin: 500, SessionMillisMax: 8000, OversizedBytesMax: 1 << 20,
+		TickMillis: 100 + s.rnd.Int64N(400), StepMillis: coreTick / millisecond, SessionMillisMin: 500, SessionMillisMax: 8000, OversizedBytesMax: 1 << 20,
 		Rules: s.rules, Member: true, ReapMillis: 200 + s.rnd.Int64N(1000), LinearizableReads: s.chance(0.15),
 		NeverUsedMillis: 2000, QueueLimit: 2 + s.rnd.IntN(100),
 	}
