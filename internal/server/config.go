@@ -125,6 +125,8 @@ type hooks struct {
 	store func(*znode.StoreOptions)
 	// proposed sees each batch before it goes to the log.
 	proposed func(*txnlog.Batch)
+	// polled is called by pollers when they have been told what to read.
+	polled func()
 }
 
 // Access configures authentication and access control.

@@ -37,6 +37,8 @@ type poller struct {
 	subs []replica.Submission
 	// listeners are descriptors that belong to the server.
 	listeners []int
+	// settled is the last question of Server.settle that this poller has answered.
+	settled atomic.Int64
 
 	mu     sync.Mutex
 	conns  map[int]*polled
@@ -51,6 +53,7 @@ type ioState struct {
 	pollers []*poller
 	// listening are the listeners' descriptors, again: net keeps its own from us.
 	listening []listening
+	asks      atomic.Int64 // how often settle was called
 }
 
 // listening is a descriptor. It is asked of its file only once: that makes it
@@ -64,6 +67,18 @@ type listening struct {
 func (s *Server) stopIO() {
 	for _, p := range s.pollers {
 		p.signal()
+	}
+}
+
+// settle has all read that clients have sent by now, and returns a function that reports
+// whether that is done.
+func (s *Server) settle() (done func() bool) {
+	ask := s.asks.Add(1)
+	for _, p := range s.pollers {
+		p.signal()
+	}
+	return func() bool {
+		return !slices.ContainsFunc(s.pollers, func(p *poller) bool { return p.settled.Load() < ask })
 	}
 }
 
@@ -251,16 +266,28 @@ func (p *poller) adopt(fd int, remote netip.AddrPort) {
 func (p *poller) run() {
 	events := make([]syscall.EpollEvent, 512)
 	lookAtYoung := time.Now()
+	var r round
 	for {
-		n, err := syscall.EpollWait(p.fd, events, 1000)
+		ask, wait := p.s.asks.Load(), pollWait
+		if ask > p.settled.Load() {
+			p.handlePosted() // what waits to be read has to be seen by epoll
+			wait = 0
+		}
+		n, err := syscall.EpollWait(p.fd, events, wait)
 		if err != nil && !errors.Is(err, syscall.EINTR) {
 			p.s.log.Error("epoll", zap.Error(err))
 			p.s.stop()
+		}
+		if f := p.s.cfg.hooks.polled; f != nil {
+			f()
 		}
 		for i := range max(n, 0) {
 			p.handle(&events[i])
 		}
 		p.handlePosted()
+		if r.add(ask, n, len(events), p) {
+			p.settled.Store(r.ask)
+		}
 		if now := time.Now(); now.Sub(lookAtYoung) >= time.Second {
 			lookAtYoung = now
 			p.endTheSilent(now)
@@ -272,6 +299,39 @@ func (p *poller) run() {
 		default:
 		}
 	}
+}
+
+// pollWait is how long a poller waits for events, in ms.
+const pollWait = 1000
+
+// round is a time in which a poller looks at each of its sockets that can be read.
+type round struct {
+	ask   int64 // that was asked before it began
+	seen  int   // events since
+	begun bool
+}
+
+// add adds what one wait of at most so many events has brought, and reports whether that
+// was the last of a round. The kernel reports the sockets that are ready in turn: those
+// that do not fit come first in the next wait.
+func (r *round) add(ask int64, n, most int, p *poller) (last bool) {
+	if !r.begun {
+		*r = round{ask: ask, begun: true}
+	}
+	r.seen += max(n, 0)
+	if n < 0 {
+		return false
+	}
+	if n == most {
+		p.mu.Lock()
+		conns := len(p.conns)
+		p.mu.Unlock()
+		if r.seen < conns+most {
+			return false
+		}
+	}
+	r.begun = false
+	return true
 }
 
 func (p *poller) handle(ev *syscall.EpollEvent) {

@@ -144,6 +144,7 @@ func (s *Server) replicaOptions() replica.Options {
 	o := replica.Options{
 		Tree: s.tree, Rules: s.rules, ServerID: c.ServerID,
 		TickMillis:        c.TickTime.Milliseconds(),
+		StepMillis:        max(1, tickInterval(c.TickTime).Milliseconds()),
 		SessionMillisMin:  int32(c.SessionTimeoutMin.Milliseconds()),
 		SessionMillisMax:  int32(c.SessionTimeoutMax.Milliseconds()),
 		RequestBytesMax:   c.RequestBytesMax,
@@ -155,6 +156,7 @@ func (s *Server) replicaOptions() replica.Options {
 		ReapMillis:        c.ReapInterval.Milliseconds(),
 		ReapPerCheck:      reapPerCheck(c),
 		NeverUsedMillis:   c.NeverUsed.Milliseconds(),
+		Settle:            s.settle,
 		Crowded:           s.loop.signal,
 	}
 	s.bucket = newConnBucket(c.ConnThrottle, c.Ensemble != nil && c.Ensemble.LocalSessions, s.mono())
@@ -166,6 +168,7 @@ func (s *Server) replicaOptions() replica.Options {
 	}
 	if e := c.Ensemble; e != nil {
 		o.Member = true
+		o.StepMillis = coreTick(c.TickTime).Milliseconds()
 		o.LocalSessions, o.LocalUpgrade = e.LocalSessions, e.LocalSessionsUpgrading
 		o.LinearizableReads = e.LinearizableReads
 	}

@@ -60,6 +60,13 @@ func addrOf(a net.Addr) netip.AddrPort {
 // ioState is what a server keeps for its connections; here nothing.
 type ioState struct{}
 
+// settle has all read that clients have sent by now. The goroutines of connections do
+// that by themselves; they are given the time until the loop looks again.
+func (s *Server) settle() (done func() bool) {
+	asked := s.mono()
+	return func() bool { return s.mono() > asked }
+}
+
 // stopIO has nothing to stop: connections see that the server has.
 func (s *Server) stopIO() {}
 

@@ -1,0 +1,117 @@
+package server
+
+import (
+	"testing"
+	"time"
+
+	"github.com/quorate/quorate/wire"
+	"github.com/quorate/quorate/zab"
+)
+
+// pinger sends pings for a while. What the server answers is read afterwards.
+func (c *rawClient) pinger(every, during time.Duration) (sent int) {
+	c.t.Helper()
+	for until := time.Now().Add(during); time.Now().Before(until); sent++ {
+		if err := c.write(wire.RequestHeader{Xid: wire.XidPing, Op: wire.OpPing}.Append(nil)); err != nil {
+			c.t.Fatal(err)
+		}
+		time.Sleep(every)
+	}
+	return sent
+}
+
+// wantPongs reads the answers to pings.
+func (c *rawClient) wantPongs(n int) {
+	c.t.Helper()
+	for i := range n {
+		if h, _, err := c.recv(); err != nil || h.Xid != wire.XidPing {
+			c.t.Fatalf("answer %d of %d to pings: %+v, %v", i, n, h, err)
+		}
+	}
+}
+
+// block has the server's loop stand still; what is returned has it go on.
+func (r *running) block() (release func()) {
+	stands, ends := make(chan struct{}), make(chan struct{})
+	r.s.loop.do(func() {
+		close(stands)
+		<-ends
+	})
+	<-stands
+	return func() { close(ends) }
+}
+
+// TestStalledLeaderExpiresNobody: the loop of the leader stands still for longer than a
+// session of a follower's client may be silent. The client is not silent; it is the leader
+// that does not ask.
+func TestStalledLeaderExpiresNobody(t *testing.T) {
+	g := newTeam(t, 3, 0)
+	g.change = func(c *Config) {
+		c.TickTime = 200 * time.Millisecond
+		c.Ensemble.SyncLimit = 50
+	}
+	g.startAll()
+	lead := g.leader()
+	c := g.up[g.other(lead)].dial()
+	if err := c.connect(800); err != nil {
+		t.Fatal(err)
+	}
+	c.must(wire.OpCreate, createBody("/e", "", wire.FlagEphemeral))
+	release := g.up[lead].block()
+	sent := c.pinger(50*time.Millisecond, 2*time.Second)
+	release()
+	sent += c.pinger(50*time.Millisecond, 600*time.Millisecond)
+	c.wantPongs(sent)
+	c.wantData("/e", "")
+	if st := g.up[lead].status(); st.Role != zab.Leading {
+		t.Fatalf("the leader is %v", st.Role)
+	}
+	if n := g.up[lead].s.rep.Stats.SessionsExpired.Load(); n != 0 {
+		t.Fatalf("%d sessions expired", n)
+	}
+}
+
+// TestStalledServerExpiresNobody: the loop of a server that is alone stands still.
+func TestStalledServerExpiresNobody(t *testing.T) {
+	r, c := startShort(t, func(*Config) {})
+	release := r.block()
+	sent := c.pinger(50*time.Millisecond, 1200*time.Millisecond)
+	release()
+	c.wantPongs(sent)
+	c.wantData("/e", "")
+	r.wantExpiry()
+}
+
+// startShort starts a server that is alone, and opens a session of 400 ms that has an
+// ephemeral.
+func startShort(t *testing.T, change func(*Config)) (*running, *rawClient) {
+	t.Helper()
+	cfg := testConfig(t.TempDir())
+	cfg.TickTime = 200 * time.Millisecond
+	change(&cfg)
+	r := start(t, cfg)
+	c := r.dial()
+	if err := c.connect(400); err != nil {
+		t.Fatal(err)
+	}
+	c.must(wire.OpCreate, createBody("/e", "", wire.FlagEphemeral))
+	return r, c
+}
+
+// wantExpiry: the session of startShort has not expired so far, and does when it is silent.
+func (r *running) wantExpiry() {
+	r.t.Helper()
+	if n := r.s.rep.Stats.SessionsExpired.Load(); n != 0 {
+		r.t.Fatalf("%d sessions expired", n)
+	}
+	watcher := r.client()
+	watcher.must(wire.OpExists, pathBody("/e", true))
+	began := time.Now()
+	for len(watcher.events) == 0 {
+		watcher.must(wire.OpExists, pathBody("/zookeeper", false))
+		time.Sleep(5 * time.Millisecond)
+	}
+	if took := time.Since(began); took < 300*time.Millisecond || took > 10*time.Second {
+		r.t.Errorf("a silent session of 400 ms lived for %v", took)
+	}
+}
