@@ -371,8 +371,9 @@ func (m *Member) serve(t Time) error {
 	return nil
 }
 
-// stop begins the time without a leader.
+// stop begins the time without a leader. What was answered before is told before.
 func (m *Member) stop(t Time) {
+	m.rep.Flush()
 	m.leading, m.epoch, m.since = false, 0, m.rep.age.At(t.Mono)
 	m.rep.follow()
 	m.rep.shut()

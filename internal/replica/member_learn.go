@@ -204,10 +204,11 @@ func (r *Replica) heardFrom(dst []byte) []byte {
 	now := r.age.At(r.now)
 	for _, id := range r.sessionIDs() {
 		s := r.sessions[id]
-		if heard := s.lastHeard(now); s.client != nil && heard > s.reported {
+		if heard := s.lastHeard(now); (s.client != nil || s.untold) && heard > s.reported {
 			s.reported = heard
 			dst = wire.AppendInt(wire.AppendLong(dst, id), s.timeout.Load())
 		}
+		s.untold = false
 	}
 	return dst
 }

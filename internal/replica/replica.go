@@ -140,8 +140,10 @@ type Session struct {
 	owner int64
 	// proposed is the zxid of the session's last proposal; the leader's.
 	proposed int64
-	// reported is what of heard the leader has been told.
+	// reported is what of heard the leader has been told, untold that the client has
+	// gone and the leader may not have been told all.
 	reported int64
+	untold   bool
 	// local says that only this server knows the session, upgrading that its
 	// creation is on its way to the leader, ending that its client has closed it.
 	local, upgrading, ending bool

@@ -170,3 +170,60 @@ func TestLocalSessionsOutliveElections(t *testing.T) {
 		t.Fatalf("%d local sessions", n)
 	}
 }
+
+// A client whose requests wait to be read when it leaves is not known to have been silent.
+func TestNothingExpiresForWhatIsLeftUnread(t *testing.T) {
+	w := newWorld(t, func(o *replica.Options) { o.QueueLimit = 1 })
+	a := w.connected(4000)
+	if _, err := a.send(request(1, wire.OpCreate, create("/x", "", 0))); err != nil {
+		t.Fatal(err)
+	}
+	w.pass(3800)
+	if err := w.r.Submit(&w.log, &replica.Submission{Kind: replica.SubmitDetach, Client: a.c}, w.time); err != nil {
+		t.Fatal(err)
+	}
+	w.commit()
+	w.pass(3800)
+	if w.log.Len() != 0 {
+		t.Fatal("the session expired before the server could have heard from its client")
+	}
+	w.pass(2400)
+	if w.log.Len() == 0 {
+		t.Fatal("a session that nobody keeps lives on")
+	}
+}
+
+// What a learner has heard from a client that is gone is reported as well.
+func TestLastWordsAreReported(t *testing.T) {
+	e := newEnsemble(t, 3, 0, nil)
+	lead := e.leader()
+	at := e.other(lead)
+	g := e.guest(at)
+	told := int64(0)
+	e.drop = func(to int64, m zab.Message) bool {
+		if to == lead && m.Type == zab.Ping && len(m.Data) > 0 {
+			told = e.time.Mono
+		}
+		return false
+	}
+	e.run(func() bool { return told != 0 })
+	left := e.time.Mono + 50
+	e.tick()
+	g.feed(request(wire.XidPing, wire.OpPing, nil))
+	e.must(e.members[at].m.Submit(&replica.Submission{Kind: replica.SubmitDetach, Client: g.c}, e.time))
+	for range 2000 / 50 {
+		e.tick()
+		e.settle()
+	}
+	if told < left {
+		t.Fatal("the leader was not told of the client's last request")
+	}
+	last := told
+	for range 4000 / 50 {
+		e.tick()
+		e.settle()
+	}
+	if told != last {
+		t.Fatal("it is told again and again")
+	}
+}

@@ -250,6 +250,8 @@ func (r *Replica) detach(c *Client) {
 	s := c.session
 	c.mu.Unlock()
 	if s != nil && s.client == c {
+		s.heard.Store(s.lastHeard(r.age.At(r.now)))
+		s.untold = true
 		s.client = nil
 		if s.local && s.ending {
 			r.endLocal(s)
