@@ -58,6 +58,7 @@ func (a *attached) take(b []byte) {
 		return
 	}
 	a.unfed = append(a.unfed, b...)
+	a.p.hearsClient(a)
 	if !a.waits {
 		a.feed()
 	}

@@ -33,7 +33,7 @@ func (s *sim) heal() {
 	s.unblock()
 	s.awake = max(slices.Max(s.pausedUntil), s.now)
 	for _, m := range s.machines {
-		s.awake = max(s.awake, m.disk.busyUntil)
+		s.awake = max(s.awake, m.disk.busyUntil, m.loopUntil)
 	}
 	s.awake += settleTime
 	for _, c := range s.clients {
@@ -54,6 +54,8 @@ func (s *sim) heal() {
 		{"the clients do not get on", s.allGotOn},
 		{"sessions that nobody keeps do not end", s.onlyKeptSessions},
 		{"the servers do not come to hold the same", s.settled},
+		{"the clients do not come to rest", s.quiet},
+		{"the clients of a leader that stands still do not go on", s.leaderStood},
 	}
 	for _, st := range stages {
 		if !s.await(st.what, st.done) {
@@ -177,6 +179,31 @@ func (s *sim) expired(id int64) {
 			s.fault("session %x of %s expires, and all is well", id, c)
 		}
 	}
+}
+
+// quiet reports whether no client waits for anything but pings.
+func (s *sim) quiet() bool {
+	return !slices.ContainsFunc(s.clients, func(c *client) bool {
+		return !c.dead && slices.ContainsFunc(c.pending, func(r *request) bool { return r.op != wire.OpPing })
+	})
+}
+
+// leaderStood has the leader stand still for longer than some sessions may be silent, if
+// its followers bear that, and reports whether enough time has passed to see what comes of
+// it: nothing. The clients only ping meanwhile, and their servers answer.
+func (s *sim) leaderStood() bool {
+	if s.stoodAt == 0 {
+		s.stoodAt = s.now
+		most := int64(s.plan.core.SyncLimitTicks)*coreTick*9/10 - second
+		for _, m := range s.machines {
+			if st := m.proc.mem.Status(); st.Role == zab.Leading && most > 0 {
+				d := most/2 + s.upTo(most/2)
+				m.stallLoop(d)
+				s.stoodAt += d
+			}
+		}
+	}
+	return s.now > s.stoodAt+int64(s.plan.timeoutMin)*millisecond+2*second
 }
 
 // state tells where everybody is.

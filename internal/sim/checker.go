@@ -22,6 +22,8 @@ type checker struct {
 	// settledAt is when, after all faults, everything was well; 0 before.
 	settledAt     int64
 	settledEpochs int
+	// stoodAt is until when the leader stands still after all faults; 0 before.
+	stoodAt int64
 }
 
 func (k *checker) init() {
@@ -51,10 +53,21 @@ func (s *sim) logged(m *machine, o *order) {
 			continue
 		}
 		s.given[e.Zxid] = e.Data
+		if id, ok := expiryOf(e); ok {
+			m.proc.expires(id)
+		}
 		if id, ok := s.leaders[zab.Epoch(e.Zxid)]; !ok || id != m.id {
 			s.fault("primary order: %d proposes %s without leading epoch %d", m.id, short(e.Zxid), zab.Epoch(e.Zxid))
 		}
 	}
+}
+
+// expiryOf returns the session that a leader's own closeSession ends.
+func expiryOf(e *zab.Entry) (id int64, ok bool) {
+	rd := wire.NewReader(e.Data)
+	var h znode.TxnHeader
+	h.Decode(&rd)
+	return h.ClientID, rd.Err() == nil && h.Type == wire.OpCloseSession && h.Cxid == 0
 }
 
 // observe looks at a server after each thing that it has carried out.
@@ -86,7 +99,7 @@ func (p *process) event(e *zab.Event) {
 		if id, ok := s.leaders[epoch]; ok {
 			s.fault("leadership: epoch %d is led by %d and by %d", epoch, id, p.m.id)
 		}
-		s.leaders[epoch] = p.m.id
+		s.leaders[epoch], p.leads = p.m.id, p.m.ran()
 		p.established(epoch)
 	case zab.EventLearnerJoined:
 		s.result.Syncs[e.Reason]++

@@ -58,11 +58,13 @@ func (s *sim) befall(m *machine) {
 		m.failDisk()
 	case s.befalls(p.stallDisk):
 		m.stalledUntil = s.now + s.upTo(3*second)
+	case s.befalls(p.stallLoop):
+		m.stallLoop(s.upTo(3 * second))
 	case s.befalls(p.pause):
 		s.pausePlace(m.place, s.upTo(3*second))
 	case s.befalls(p.handOver):
 		s.say("%d is asked to hand over", m.id)
-		_ = m.proc.mem.HandOver() // most do not lead
+		m.proc.handOver = true
 		m.proc.wake(0)
 	}
 }
@@ -73,6 +75,9 @@ const jumpMax = 3_600_000
 func (s *sim) pausePlace(place int, d int64) {
 	s.say("place %d pauses for %d ms", place, d/millisecond)
 	s.pausedUntil[place] = max(s.pausedUntil[place], s.now+d)
+	if place < len(s.machines) {
+		s.machines[place].stand(s.pausedUntil[place])
+	}
 }
 
 // network breaks connections and cuts the network apart.

@@ -96,7 +96,7 @@ func (o *oracle) carryOut(h *znode.TxnHeader, x *znode.Txn) {
 			o.s.fault("%s: check of %s for version %d, it is %+v", short(o.z), x.Check.Path, x.Check.Version-1, st)
 		}
 	case wire.OpCreateSession:
-		o.createSession(h)
+		o.createSession(h, x.CreateSession.TimeOut)
 	case wire.OpCloseSession:
 		o.closeSession(h, &x.CloseSession)
 	case wire.OpMulti:
@@ -109,11 +109,11 @@ func (o *oracle) carryOut(h *znode.TxnHeader, x *znode.Txn) {
 	}
 }
 
-func (o *oracle) createSession(h *znode.TxnHeader) {
+func (o *oracle) createSession(h *znode.TxnHeader, timeout int32) {
 	if m := o.sessions[h.ClientID]; m != nil {
 		o.s.fault("%s: session %x is opened again", short(o.z), h.ClientID)
 	}
-	o.sessions[h.ClientID] = &msession{opened: o.z, cxids: map[int32]int64{}}
+	o.sessions[h.ClientID] = &msession{opened: o.z, timeout: timeout, cxids: map[int32]int64{}}
 }
 
 // closeSession: a session ends once, and its ephemerals with it. A client's own request

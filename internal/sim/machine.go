@@ -26,6 +26,9 @@ type machine struct {
 	// stalledUntil is when its disk answers again.
 	stalledUntil int64
 
+	loopUntil int64 // until when its server's loop is held up
+	standing  standing
+
 	match int // how many of the committed transactions are durable here
 }
 
@@ -50,7 +53,8 @@ func (m *machine) start() {
 	m.lives++
 	m.off = false
 	m.mono, m.since = 1_000_000*int64(m.lives), s.now
-	p := &process{s: s, m: m, staged: map[zab.ConnID]*snapshot{}}
+	m.restand()
+	p := &process{s: s, m: m, staged: map[zab.ConnID]*snapshot{}, signs: map[int64]sign{}}
 	if err := p.boot(); err != nil {
 		s.fault("start of %d: %v", m.id, err)
 		return

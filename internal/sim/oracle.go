@@ -60,6 +60,7 @@ type mkids struct {
 // msession is a session.
 type msession struct {
 	opened, closed int64 // zxids; 0 while it is open
+	timeout        int32 // ms
 	cxids          map[int32]int64
 	last           int32 // the latest request that was carried out
 }

@@ -24,15 +24,15 @@ type plan struct {
 	part, heal                          float64
 
 	// The servers.
-	crash, crashMidSync, failDisk, stallDisk, pause, jump, drift, handOver float64
-	restartMax, syncMax, loopMax, newsMax                                  int64
-	checkpoint, note, purge                                                float64 // chances
-	eachInput, lateSnapshots, recycle                                      bool
-	treeBytes                                                              int64
-	member                                                                 replica.MemberOptions
-	replica                                                                replica.Options
-	core                                                                   zab.Config
-	java                                                                   map[int64]zab.LearnerOptions
+	crash, crashMidSync, failDisk, stallDisk, stallLoop, pause, jump, drift, handOver float64
+	restartMax, syncMax, loopMax, newsMax                                             int64
+	checkpoint, note, purge                                                           float64 // chances
+	eachInput, lateSnapshots, recycle                                                 bool
+	treeBytes                                                                         int64
+	member                                                                            replica.MemberOptions
+	replica                                                                           replica.Options
+	core                                                                              zab.Config
+	java                                                                              map[int64]zab.LearnerOptions
 
 	// The clients.
 	killClient, pauseClient float64
@@ -65,7 +65,7 @@ func (s *sim) draw() {
 	}
 	if s.chance(0.1) { // a calm sea: what goes wrong then is nobody's fault
 		p.crash, p.crashMidSync, p.reset, p.resetClient, p.resetVotes, p.part = 0, 0, 0, 0, 0, 0
-		p.failDisk, p.stallDisk, p.pause, p.handOver, p.killClient, p.pauseClient = 0, 0, 0, 0, 0, 0
+		p.failDisk, p.stallDisk, p.stallLoop, p.pause, p.handOver, p.killClient, p.pauseClient = 0, 0, 0, 0, 0, 0, 0
 	}
 }
 
@@ -83,7 +83,7 @@ func (s *sim) drawNetwork(f, rare func() float64) {
 func (s *sim) drawServers(f, rare func() float64) {
 	p := &s.plan
 	p.crash, p.crashMidSync = 0.4*rare(), 20*rare()
-	p.failDisk, p.stallDisk, p.pause = 0.03*rare(), 0.2*rare(), 0.15*rare()
+	p.failDisk, p.stallDisk, p.stallLoop, p.pause = 0.03*rare(), 0.2*rare(), 0.2*rare(), 0.15*rare()
 	p.jump, p.drift, p.handOver = 0.2*f(), 0.1*f(), 0.1*rare()
 	p.restartMax = 100*millisecond + int64(3000*f())*millisecond
 	p.syncMax = 200 + int64(30_000*rare())
@@ -106,7 +106,7 @@ func (s *sim) drawOptions() {
 	}
 	p.core = zab.Config{
 		FinalizeWaitTicks: 2, NotifyMinTicks: 3, NotifyMaxTicks: 40, ConnectRetryTicks: 2, InitLimitTicks: 60,
-		SyncLimitTicks: 30, PingTicks: 5, HandOverTicks: 20,
+		SyncLimitTicks: 30 + s.rnd.IntN(60), PingTicks: 5, HandOverTicks: 20,
 		WindowTxns: 1 + s.rnd.IntN(20), HeldTxnsMax: 40, DiffTxnsMax: 1 + s.rnd.IntN(60), OutstandingMax: 2 + s.rnd.IntN(40),
 	}
 	if s.chance(0.2) {

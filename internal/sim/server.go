@@ -25,6 +25,7 @@ type process struct {
 	seq        uint64
 	installed  *znode.Tree
 	diskFailed bool
+	handOver   bool // it is asked to
 	ticked     bool
 	planned    bool // a step is
 
@@ -39,7 +40,9 @@ type process struct {
 	noted      int64
 
 	// The checker's.
-	checked  int // entries that are applied and have been compared
+	signs    map[int64]sign // of sessions
+	leads    int64          // when it began to lead, by machine.ran
+	checked  int            // entries that are applied and have been compared
 	verified bool
 	fuzzy    bool  // the tree came as a snapshot that may have held more than it said
 	zxid     int64 // of the tree when it was looked at last
@@ -60,7 +63,9 @@ func (p *process) boot() error {
 	}
 	t := p.m.time()
 	p.tree = tree
-	p.rep = replica.New(s.replicaOptions(p.m, tree), t)
+	o := s.replicaOptions(p.m, tree)
+	o.Settle = p.readAll
+	p.rep = replica.New(o, t)
 	p.zxid, p.fuzzy = tree.LastZxid(), d.synced.fuzzy
 	cfg := s.coreConfig(p)
 	cfg.Boot = d.boot(tree.LastZxid(), s.rnd.IntN(5))
@@ -103,6 +108,7 @@ func (p *process) receive(m zab.Message) {
 		return
 	}
 	p.s.mix(int64(m.Type), m.From, m.To, m.Zxid, int64(m.Conn))
+	p.hearsPeer(&m)
 	if p.s.telling() && m.Type != zab.Alive {
 		p.s.say("%d > %d  %s", m.From, p.m.id, message(&m))
 	}
@@ -140,7 +146,7 @@ func (p *process) step() {
 	if p.dead {
 		return
 	}
-	if t := s.pausedUntil[p.m.place]; t > s.now {
+	if t := max(s.pausedUntil[p.m.place], p.m.loopUntil); t > s.now {
 		p.planned = true
 		s.at(t, p.step)
 		return
@@ -157,6 +163,10 @@ func (p *process) step() {
 
 // round takes what has gathered.
 func (p *process) round(t replica.Time) error {
+	if p.handOver {
+		p.handOver = false
+		_ = p.mem.HandOver() // most do not lead
+	}
 	if err := p.diskNews(t); err != nil {
 		return err
 	}

@@ -1,0 +1,121 @@
+package sim
+
+import (
+	"github.com/quorate/quorate/wire"
+	"github.com/quorate/quorate/zab"
+)
+
+// A server stands still when its loop is held up, while its sockets and its disk go on,
+// or when the whole machine is paused. This file does that, and sees that no session
+// expires because of it: a leader that ends a session has not heard of it for its timeout,
+// by what had come to that leader, and counting only the time in which it ran.
+
+// standGrace is how long a server that stands still counts as running, in ms: what its
+// clock goes on by itself.
+const standGrace = 2 * coreTick / millisecond
+
+// standing is how long a machine's server has stood still since it was started.
+type standing struct {
+	lost  int64 // ms of the monotonic clock
+	since int64 // on that clock; 0: it runs
+	until int64 // simulated time
+}
+
+// stallLoop holds up the loop of a server.
+func (m *machine) stallLoop(d int64) {
+	m.s.say("the loop of %d stands still for %d ms", m.id, d/millisecond)
+	m.loopUntil = max(m.loopUntil, m.s.now+d)
+	m.stand(m.loopUntil)
+}
+
+// stand notes that the server does not run until then.
+func (m *machine) stand(until int64) {
+	if m.standing.since == 0 {
+		m.standing.since = m.time().Mono
+	}
+	m.standing.until = max(m.standing.until, until)
+	m.s.at(until, m.goOn)
+}
+
+func (m *machine) goOn() {
+	if st := &m.standing; st.since != 0 && st.until <= m.s.now {
+		st.lost += m.standsFor()
+		st.since = 0
+	}
+}
+
+// standsFor is how long it has stood still now.
+func (m *machine) standsFor() int64 {
+	if m.standing.since == 0 {
+		return 0
+	}
+	return max(0, m.time().Mono-m.standing.since-standGrace)
+}
+
+// restand begins to count anew for another process.
+func (m *machine) restand() {
+	m.standing.lost, m.standing.since = 0, 0
+	if m.standing.until > m.s.now {
+		m.standing.since = m.time().Mono
+	}
+}
+
+// ran is how long the server has run, in ms from some time on.
+func (m *machine) ran() int64 { return m.time().Mono - m.standing.lost - m.standsFor() }
+
+// sign is a sign of life of a session.
+type sign struct {
+	at   int64      // by machine.ran
+	conn zab.ConnID // that brought it; it counts for as long as that lives
+}
+
+// hears notes a sign of life that has come to a server.
+func (p *process) hears(session int64, conn zab.ConnID) {
+	p.signs[session] = sign{p.m.ran(), conn}
+}
+
+// hearsClient: a request has come from a client itself.
+func (p *process) hearsClient(a *attached) {
+	if s := a.c.Session(); s != nil {
+		frames(a.unfed, func([]byte) { p.hears(s.ID, 0) })
+	}
+}
+
+// hearsPeer: a learner tells of sessions it has heard from, or of one that has come to it.
+func (p *process) hearsPeer(m *zab.Message) {
+	if m.Type != zab.Ping && m.Type != zab.Revalidate {
+		return
+	}
+	for rd := wire.NewReader(m.Data); len(rd.Remaining()) >= 12; {
+		id := rd.Long()
+		rd.Int()
+		p.hears(id, m.Conn)
+	}
+}
+
+// expires: a leader proposes the end of a session that it has not heard of.
+func (p *process) expires(id int64) {
+	s := p.s
+	m := s.oracle.sessions[id]
+	if m == nil {
+		return
+	}
+	heard := p.leads
+	if g, ok := p.signs[id]; ok && (g.conn == 0 || p.conn(g.conn) != nil) {
+		heard = max(heard, g.at)
+	}
+	if silent := p.m.ran() - heard; silent < int64(m.timeout)-roundingMillis {
+		s.say("ran %d mono %d sign %+v leads %d standing %+v", p.m.ran(), p.m.time().Mono, p.signs[id], p.leads, p.m.standing)
+		s.fault("session %x expires at %d, which has heard from it %d ms ago; its timeout is %d", id, p.m.id, silent, m.timeout)
+	}
+}
+
+// roundingMillis is what clocks of whole milliseconds are off.
+const roundingMillis = 3
+
+// readAll has all read that clients have sent by now.
+func (p *process) readAll() (done func() bool) {
+	read := false
+	p.s.after(1+p.s.upTo(20*millisecond), func() { read = true })
+	return func() bool { return read }
+}
