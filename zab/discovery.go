@@ -189,13 +189,14 @@ func (c *Core) learnerLeaderInfo(m Message) {
 	}
 	l.epoch = e
 	answer := Message{Type: AckEpoch, Zxid: c.log.last, Epoch: c.currentEpoch}
-	if c.blank {
-		answer.Zxid = -1
-	}
 	if e == c.acceptedEpoch {
 		answer.Epoch = -1
 	} else {
 		c.setAcceptedEpoch(e)
+	}
+	if c.blank {
+		// Not to be counted: what it had acknowledged is not compared with the leader's history.
+		answer.Zxid, answer.Epoch = -1, -1
 	}
 	l.sync = &incoming{snapOnly: c.needSnap}
 	if c.needSnap {

@@ -320,7 +320,8 @@ func (c *Core) agreed(votes map[int64]tally, t tally) bool {
 // leaderAnswers reports whether the leader that m names says so itself: followers of a dead leader still name it.
 func (c *Core) leaderAnswers(votes map[int64]tally, m Message) bool {
 	if m.Vote.Leader == c.cfg.ID {
-		return m.Round == c.round
+		// Votes for a blank server were for what it has lost.
+		return m.Round == c.round && !c.blank
 	}
 	t, ok := votes[m.Vote.Leader]
 	return ok && t.state == Leading
