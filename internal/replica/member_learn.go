@@ -29,7 +29,7 @@ func (m *Member) write(s *Submission, t Time) error {
 	}
 	sess := m.rep.sessionOf(c.session.ID)
 	if sess != nil && sess.local && sess == c.session {
-		if s.Op == wire.OpCloseSession {
+		if s.Op == wire.OpCloseSession && !sess.upgrading {
 			return m.rep.closeLocal(c)
 		}
 		if m.rep.opt.LocalUpgrade && !sess.upgrading && ownsEphemeral(s.Op, s.Body) {
