@@ -126,6 +126,9 @@ func (r *Replica) followSession(h *znode.TxnHeader, body []byte, o owner) {
 		s := r.sessions[h.ClientID]
 		if r.tracker != nil {
 			r.tracker.Remove(h.ClientID)
+			if r.opt.LocalSessions {
+				r.ended.add(h.ClientID)
+			}
 		}
 		delete(r.sessions, h.ClientID)
 		if s != nil && s.client != nil && s.client != o.client {

@@ -95,6 +95,33 @@ func (r *Replica) closeLocal(c *Client) error {
 	return r.drainNow(c)
 }
 
+// endedSessions are global sessions that have ended under this leader. A learner's request
+// that left before the learner knew of the end must not be taken for one of a local
+// session, which the leader does not know either. ZooKeeper takes it so.
+type endedSessions struct {
+	known map[int64]bool
+	ring  []int64
+	next  int
+}
+
+// endedMax is how many are remembered. What may still come for one that is forgotten has
+// been on its way while so many others ended.
+const endedMax = 1 << 16
+
+func (e *endedSessions) add(id int64) {
+	if e.known == nil {
+		e.known = make(map[int64]bool)
+	}
+	if len(e.ring) < endedMax {
+		e.ring = append(e.ring, id)
+	} else {
+		delete(e.known, e.ring[e.next])
+		e.ring[e.next] = id
+		e.next = (e.next + 1) % endedMax
+	}
+	e.known[id] = true
+}
+
 // ownsEphemeral reports whether a write makes an ephemeral.
 func ownsEphemeral(op wire.Op, body []byte) bool {
 	rd := wire.NewReader(body)

@@ -5,6 +5,7 @@ import (
 
 	"github.com/quorate/quorate/internal/replica"
 	"github.com/quorate/quorate/wire"
+	"github.com/quorate/quorate/zab"
 )
 
 // withLocal lets local sessions become global.
@@ -28,5 +29,39 @@ func TestCloseWhileUpgrading(t *testing.T) {
 		if n := e.members[at].m.Replica().LocalSessions(); n != 0 {
 			t.Fatalf("%d local sessions", n)
 		}
+	}
+}
+
+// A session that was global and has ended is not taken for a local one of some learner:
+// what it asked for before the learner knew is not done.
+func TestNothingIsWrittenAfterTheEnd(t *testing.T) {
+	e := newTunedEnsemble(t, 3, 0, withLocal, func(c *zab.Config) { c.SyncLimitTicks = 10_000 })
+	lead := e.leader()
+	at := e.other(lead)
+	g := e.guest(at)
+	if a := g.call(1, wire.OpCreate, create("/e", "", wire.FlagEphemeral)); a.Err != wire.OK {
+		t.Fatal(a.Err)
+	}
+	other := e.guest(e.other(lead, at))
+	other.call(1, wire.OpCreate, create("/x", "before", 0))
+	sessions := func() int { return e.members[lead].m.Replica().Tree().SessionCount() }
+	had := sessions()
+	ping := request(wire.XidPing, wire.OpPing, nil)
+	e.members[at].stalled = true
+	for sessions() == had {
+		e.tick()
+		other.feed(ping)
+		other.answers()
+		e.settle()
+	}
+	g.feed(request(2, wire.OpSetData, setData("/x", "after"))) // it has not heard of the end
+	e.members[at].stalled = false
+	for range 20 {
+		e.tick()
+		e.settle()
+	}
+	a := other.call(2, wire.OpGetData, unwatched("/x"))
+	if a.data() != "before" {
+		t.Fatalf("a session that had ended wrote %q", a.data())
 	}
 }

@@ -160,7 +160,7 @@ func (r *Replica) checkSession(id, from int64) wire.Code {
 	s := r.sessions[id]
 	switch {
 	case r.opening[id]:
-	case s == nil && r.opt.LocalSessions && (from != r.opt.ServerID || r.local[id] != nil):
+	case s == nil && r.opt.LocalSessions && !r.ended.known[id] && (from != r.opt.ServerID || r.local[id] != nil):
 		// A local one, of which only its own server knows: no ephemerals.
 		return wire.ErrEphemeralOnLocalSession
 	case s == nil || r.tracker.IsClosing(id):

@@ -182,6 +182,7 @@ type Replica struct {
 	local                   map[int64]*Session  // not in sessions
 	// opening are the sessions whose creation this leader has proposed.
 	opening map[int64]bool
+	ended   endedSessions
 	// localTracker expires the local sessions.
 	localTracker *session.Tracker
 	ids          session.IDs
@@ -252,7 +253,7 @@ func (r *Replica) lead(nextZxid int64) {
 	r.nextZxid = nextZxid
 	r.nextReap = r.now + r.opt.ReapMillis
 	r.opening = make(map[int64]bool)
-	r.settling = settling{}
+	r.settling, r.ended = settling{}, endedSessions{}
 	now := r.age.At(r.now)
 	for id, s := range r.sessions {
 		s.heard.Store(now)
