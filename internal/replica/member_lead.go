@@ -239,14 +239,25 @@ type delayedReply struct {
 func (m *Member) releaseReplies(t Time) {
 	n, applied := 0, m.rep.Tree().LastZxid()
 	for n < len(m.replies) && m.replies[n].barrier <= applied {
-		if d := &m.replies[n]; d.client != nil {
+		switch d := &m.replies[n]; {
+		case d.client != nil && m.movedOn(d.session):
+			m.rep.end(d.client)
+		case d.client != nil:
 			m.admit(&d.asked, true, t)
-		} else {
+		default:
 			_ = m.core.Reply(d.conn, d.data) // a learner that is gone asks again
 		}
 		n++
 	}
 	m.replies = m.replies[n:]
+}
+
+// movedOn reports whether a session that was about to come to this leader's client has
+// gone to another server meanwhile. To give it to the client nevertheless would have its
+// first write refused.
+func (m *Member) movedOn(id int64) bool {
+	s := m.rep.sessions[id]
+	return s != nil && s.owner != m.rep.opt.ServerID
 }
 
 // touchAll takes a learner's list of the sessions it has heard from.
