@@ -350,7 +350,7 @@ func (f *feed) write(h wire.RequestHeader, body []byte) {
 // client's own writes.
 func (f *feed) read(h wire.RequestHeader, body []byte) demand {
 	c := f.c
-	if c.r.opt.LinearizableReads && !f.confirming && needsLeader(h.Op) {
+	if c.r.opt.LinearizableReads && !c.readOnly && !f.confirming && needsLeader(h.Op) {
 		f.confirming = true
 		c.push(entry{kind: entrySync}, nil)
 		f.subs = append(f.subs, Submission{Kind: SubmitSync, Client: c, At: f.now})

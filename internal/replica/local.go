@@ -197,7 +197,8 @@ func (m *Member) serveReadOnly() {
 	r.resumeHeld(func(c *Client) bool { return c.state == StateNew })
 }
 
-// endReadOnly closes the clients of a read-only server: there is a leader again.
+// endReadOnly closes the clients of a read-only server: there is a leader again, or
+// what they were shown is replaced.
 func (r *Replica) endReadOnly() {
 	tree := r.Tree()
 	tree.Lock()

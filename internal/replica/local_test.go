@@ -6,6 +6,7 @@ import (
 	"github.com/quorate/quorate/internal/replica"
 	"github.com/quorate/quorate/wire"
 	"github.com/quorate/quorate/zab"
+	"github.com/quorate/quorate/znode"
 )
 
 // withLocal lets local sessions become global.
@@ -63,5 +64,45 @@ func TestNothingIsWrittenAfterTheEnd(t *testing.T) {
 	a := other.call(2, wire.OpGetData, unwatched("/x"))
 	if a.data() != "before" {
 		t.Fatalf("a session that had ended wrote %q", a.data())
+	}
+}
+
+// A server that is read-only does not show a tree that came as a snapshot from a leader
+// that is not established: it may hold what nobody will commit.
+func TestReadOnlyEndsWithTheTree(t *testing.T) {
+	e := newEnsemble(t, 3, 0, func(o *replica.Options) { o.LinearizableReads = true })
+	lead := e.leader()
+	at := e.other(lead)
+	n := e.members[at]
+	e.kill(lead)
+	e.kill(e.other(lead, at))
+	e.run(func() bool { return !n.m.Serving() })
+	join := func() *guest {
+		g := e.dial(at)
+		g.feed(frame((&wire.ConnectRequest{TimeOut: 5000, HasReadOnly: true, ReadOnly: true}).Append(nil)))
+		for range 4000 / 50 {
+			e.tick()
+			e.settle()
+			g.feed(nil)
+		}
+		return g
+	}
+	g := join()
+	if len(g.take()) == 0 || g.c.State() != replica.StateConnected {
+		t.Fatal("it is not read-only")
+	}
+	if a := g.call(1, wire.OpGetChildren, unwatched("/")); a.Err != wire.OK { // without a leader's word
+		t.Fatal(a.Err)
+	}
+	tree, err := znode.Open(znode.Options{Backend: znode.NewMemBackend(), Digest: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	e.must(n.m.Installed(tree, e.time))
+	if g.c.State() != replica.StateClosed {
+		t.Error("a client was shown one tree and then another")
+	}
+	if late := join(); late.c.State() == replica.StateConnected {
+		t.Error("the new tree is shown to a client")
 	}
 }

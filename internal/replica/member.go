@@ -52,6 +52,9 @@ type Member struct {
 	since int64
 	// ticked says that sessions are to be looked at, when all is delivered that has come.
 	ticked bool
+	// unproven says that the tree came as a snapshot and that no leader has been
+	// established since: it may hold what will never be committed, and is shown to nobody.
+	unproven bool
 	// unsent are writes that were on their way to the last leader and go to this
 	// one, before anything that waits.
 	unsent  []*ownWrite
@@ -152,7 +155,7 @@ func (m *Member) lookAtClock(t Time) error {
 		m.refuse()
 	}
 	m.rep.expireLocal(now)
-	if wait := m.opt.ReadOnlyMillis; m.epoch == 0 && wait > 0 && now-m.since >= wait && !m.rep.readOnly {
+	if wait := m.opt.ReadOnlyMillis; m.epoch == 0 && wait > 0 && now-m.since >= wait && !m.rep.readOnly && !m.unproven {
 		m.serveReadOnly()
 	}
 	if m.leading {
@@ -351,6 +354,7 @@ func (m *Member) serve(t Time) error {
 		}
 	}
 	m.rep.endReadOnly()
+	m.unproven = false
 	m.rep.reconcile()
 	if m.leading {
 		m.rep.lead(m.core.NextZxid())
@@ -441,6 +445,8 @@ func (m *Member) Installed(tree *znode.Tree, t Time) error {
 		panic("replica: a snapshot is installed while clients are served")
 	}
 	m.endAll()
+	m.rep.endReadOnly()
+	m.unproven = true
 	m.rep.replaceTree(tree)
 	return nil
 }
