@@ -131,6 +131,7 @@ func (r *Replica) followSession(h *znode.TxnHeader, body []byte, o owner) {
 			}
 		}
 		delete(r.sessions, h.ClientID)
+		delete(r.offers, h.ClientID) // asked for twice
 		if s != nil && s.client != nil && s.client != o.client {
 			r.end(s.client)
 		}

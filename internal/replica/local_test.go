@@ -33,6 +33,65 @@ func TestCloseWhileUpgrading(t *testing.T) {
 	}
 }
 
+// A client may leave for another server while its session is being made a global one. It
+// is told of that session when it is one.
+func TestMoveWhileUpgrading(t *testing.T) {
+	e := newEnsemble(t, 3, 0, withLocal)
+	lead := e.leader()
+	at := e.other(lead)
+	for _, to := range []int64{lead, e.other(lead, at)} {
+		g := e.guest(at)
+		for _, id := range e.ids {
+			e.members[id].held = id != lead
+		}
+		g.feed(request(1, wire.OpCreate, create("/e"+string(rune('0'+to)), "", wire.FlagEphemeral)))
+		e.settle()
+		h := e.dial(to)
+		h.id, h.passwd = g.id, g.passwd
+		h.feed(frame((&wire.ConnectRequest{TimeOut: 10_000, SessionID: h.id, Passwd: h.passwd}).Append(nil)))
+		e.settle()
+		if h.c.State() != replica.StateConnecting {
+			t.Fatalf("at %d: %v before the session is there", to, h.c.State())
+		}
+		for _, id := range e.ids {
+			e.members[id].held = false
+		}
+		e.run(func() bool { return h.c.State() != replica.StateConnecting })
+		if h.c.State() != replica.StateConnected {
+			t.Fatalf("at %d: %v", to, h.c.State())
+		}
+	}
+}
+
+// A server may ask for the same global session twice. It is opened once, and stays closed
+// when it has been closed meanwhile.
+func TestUpgradeTwice(t *testing.T) {
+	e := newEnsemble(t, 3, 0, withLocal)
+	lead := e.leader()
+	at := e.other(lead)
+	g := e.guest(at)
+	g.call(1, wire.OpCreate, create("/e", "", wire.FlagEphemeral))
+	body := wire.AppendInt(wire.AppendLong(nil, g.id), 0)
+	body = wire.AppendInt(wire.AppendInt(body, int32(wire.OpCreateSession)), 10_000)
+	again := func() {
+		t.Helper()
+		tree := e.members[lead].m.Replica().Tree()
+		before := tree.LastZxid()
+		for id, l := range e.conns {
+			if l.learner == at {
+				e.members[lead].inbox = append(e.members[lead].inbox, zab.Message{Type: zab.Request, From: at, To: lead, Conn: id, Data: body})
+			}
+		}
+		e.settle()
+		if tree.LastZxid() != before {
+			t.Fatal("a session was opened twice")
+		}
+	}
+	again()
+	g.call(2, wire.OpCloseSession, nil)
+	again()
+}
+
 // A session that was global and has ended is not taken for a local one of some learner:
 // what it asked for before the learner knew is not done.
 func TestNothingIsWrittenAfterTheEnd(t *testing.T) {

@@ -59,6 +59,8 @@ type Member struct {
 	// one, before anything that waits.
 	unsent  []*ownWrite
 	waiting waitingSteps
+	// early are questions for sessions whose creation is proposed and not committed.
+	early   waitingSteps
 	syncs   syncQueue
 	// orphans are sessions that a new leader has to end and had no room for.
 	orphans []int64
@@ -383,6 +385,7 @@ func (m *Member) stop(t Time) {
 	m.rep.shut()
 	m.takeBackAsked()
 	m.waiting.dropRemote()
+	m.early = waitingSteps{}
 	m.replies, m.unsent, m.orphans = nil, nil, nil
 	m.syncs.unsend()
 }
@@ -394,12 +397,14 @@ func (m *Member) takeBackAsked() {
 			m.asking[a.session] = append(m.asking[a.session], a)
 		}
 	}
-	m.waiting.drop(func(s *waitingStep) bool {
-		if s.asked != nil {
-			m.asking[s.asked.session] = append(m.asking[s.asked.session], *s.asked)
-		}
-		return s.asked != nil
-	})
+	for _, list := range []*waitingSteps{&m.early, &m.waiting} {
+		list.drop(func(s *waitingStep) bool {
+			if s.asked != nil {
+				m.asking[s.asked.session] = append(m.asking[s.asked.session], *s.asked)
+			}
+			return s.asked != nil
+		})
+	}
 }
 
 // refuse closes all clients, and those that come, until there is a leader.
@@ -425,6 +430,7 @@ func (m *Member) endAll() {
 		}
 	})
 	m.waiting.dropOwn()
+	m.early.dropOwn()
 	m.unsent = nil
 	m.syncs = syncQueue{}
 	clear(m.asking)

@@ -119,6 +119,9 @@ func (m *Member) serveRequest(q *remoteRequest, t Time) error {
 // propose makes a transaction of a request. A code other than OK says why it is none.
 func (m *Member) propose(q *remoteRequest, from int64, t Time) (wire.Code, error) {
 	r := m.rep
+	if q.op == wire.OpCreateSession && (r.sessions[q.session] != nil || r.opening[q.session] || r.ended.known[q.session]) {
+		return wire.OK, nil // its server has asked before; what came of that is on its way there
+	}
 	if q.op == wire.OpCloseSession {
 		if from == r.opt.ServerID && r.tracker.IsClosing(q.session) {
 			return wire.OK, nil // the one under way ends all its connections
@@ -190,6 +193,10 @@ func (m *Member) revalidate(p *zab.Message, t Time) error {
 
 // answerMove tells a learner whether the session that has come to it is alive.
 func (m *Member) answerMove(q *remoteRequest, t Time) {
+	if m.rep.opening[q.session] {
+		m.early.pushRemote(q)
+		return
+	}
 	barrier, valid := m.move(q.session, q.timeout, q.from, t)
 	m.replies = append(m.replies, delayedReply{
 		conn: q.conn, barrier: barrier, data: wire.AppendBool(wire.AppendLong(nil, q.session), valid),
@@ -237,6 +244,7 @@ type delayedReply struct {
 }
 
 func (m *Member) releaseReplies(t Time) {
+	m.answerEarly(t)
 	n, applied := 0, m.rep.Tree().LastZxid()
 	for n < len(m.replies) && m.replies[n].barrier <= applied {
 		switch d := &m.replies[n]; {
@@ -250,6 +258,19 @@ func (m *Member) releaseReplies(t Time) {
 		n++
 	}
 	m.replies = m.replies[n:]
+}
+
+// answerEarly answers who asked for a local session while it was being made a global one.
+func (m *Member) answerEarly(t Time) {
+	list := m.early.list
+	m.early = waitingSteps{}
+	for i := range list {
+		if w := &list[i]; w.remote != nil {
+			m.answerMove(w.remote, t)
+		} else {
+			m.attachHere(*w.asked, t)
+		}
+	}
 }
 
 // movedOn reports whether a session that was about to come to this leader's client has
@@ -295,6 +316,10 @@ func (m *Member) closeOrphans(t Time) error {
 // attachHere gives a client of the leader its session, when all is over that the
 // session did elsewhere.
 func (m *Member) attachHere(a asked, t Time) {
+	if m.rep.opening[a.session] {
+		m.early.add(waitingStep{asked: &a})
+		return
+	}
 	barrier, valid := m.move(a.session, a.timeout, m.rep.opt.ServerID, t)
 	if !valid {
 		m.admit(&a, false, t)
