@@ -337,6 +337,7 @@ func (c *Client) drain() demand {
 	}
 	if c.paused && c.queue.len() <= c.r.opt.QueueLimit/2 && len(c.out) < c.r.opt.OutBytes {
 		c.paused = false
+		c.listenAgain()
 		c.r.resume = append(c.r.resume, c)
 	}
 	return demand{}

@@ -60,8 +60,8 @@ type Member struct {
 	unsent  []*ownWrite
 	waiting waitingSteps
 	// early are questions for sessions whose creation is proposed and not committed.
-	early   waitingSteps
-	syncs   syncQueue
+	early waitingSteps
+	syncs syncQueue
 	// orphans are sessions that a new leader has to end and had no room for.
 	orphans []int64
 	replies []delayedReply
@@ -488,6 +488,9 @@ func (r *Replica) resumeHeld(may func(*Client) bool) {
 		c.mu.Lock()
 		held := c.held && may(c)
 		c.held = c.held && !held
+		if held {
+			c.listenAgain()
+		}
 		c.mu.Unlock()
 		if held {
 			r.resume = append(r.resume, c)

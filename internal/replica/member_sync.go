@@ -73,6 +73,7 @@ func (m *Member) synced() error {
 		found := c.queue.synced()
 		if c.behind && c.queue.syncs == 0 {
 			c.behind = false
+			c.listenAgain()
 			m.rep.resume = append(m.rep.resume, c)
 		}
 		c.mu.Unlock()

@@ -50,3 +50,11 @@ func (c *Client) unheard() bool {
 	defer c.mu.Unlock()
 	return c.busy || c.held || c.behind || c.paused && len(c.out) < c.r.opt.OutBytes
 }
+
+// listenAgain counts a client that was not listened to as heard, now that it is: it may
+// be gone before what it has sent is read. c is locked; loop only.
+func (c *Client) listenAgain() {
+	if c.session != nil {
+		c.session.heard.Store(c.r.age.At(c.r.now))
+	}
+}
