@@ -70,6 +70,12 @@ func (c *client) check(r *request, a *answer) {
 		s.fault("linearizability: %s is answered %s from %s, after a sync that was asked for at %s",
 			c, r, short(z), short(max(r.need, c.floor)))
 	}
+	if c.readOnly && (r.op.IsWrite() || r.op == wire.OpSync) {
+		if a.Err != wire.ErrNotReadOnly {
+			s.fault("%s is answered %s: %v by a server that is read-only", c, r, a.Err)
+		}
+		return
+	}
 	if r.op == wire.OpSync && a.Err == wire.OK {
 		c.floor = max(c.floor, r.last)
 		if z < r.last {
@@ -119,6 +125,9 @@ func (c *client) checkRead(r *request, a *answer) {
 // was asked for.
 func (c *client) checkWrite(r *request, a *answer) {
 	s, z := c.s, a.Zxid
+	if r.op == wire.OpCloseSession && s.oracle.local(c.session) && a.Err == wire.OK {
+		return // nobody else knew of it
+	}
 	t := s.oracle.commit(z)
 	if t == nil || t.header.ClientID != c.session || t.header.Cxid != r.xid {
 		s.fault("lost: %s is answered %s: %v at %s, which is no such transaction", c, r, a.Err, short(z))
@@ -164,6 +173,8 @@ func (c *client) checkRefusal(r *request, code wire.Code, z int64) {
 		truth = st.live && st.stat.NumChildren > 0
 	case wire.ErrSessionExpired:
 		truth = !c.s.oracle.alive(c.session, z)
+	case wire.ErrEphemeralOnLocalSession:
+		truth = c.s.plan.replica.LocalSessions && !c.s.oracle.alive(c.session, z) && r.ephemeral()
 	}
 	if !truth {
 		c.s.fault("%s is refused %s: %v at %s, it was %+v", c, r, code, short(z), st)
@@ -215,7 +226,7 @@ func (c *client) checkDone(r *request, a *answer, z int64) {
 // reason that is true. The paths of one multi are all different.
 func (c *client) checkMulti(r *request, a *answer) {
 	s, z := c.s, a.Zxid
-	if a.Err == wire.ErrSessionExpired {
+	if a.Err == wire.ErrSessionExpired || a.Err == wire.ErrEphemeralOnLocalSession {
 		c.checkRefusal(r, a.Err, z)
 		return
 	}

@@ -17,6 +17,11 @@ type attached struct {
 	// waits says that Feed said Wait, resumed that the sink was told to go on.
 	waits, resumed bool
 	closed         bool
+	// readLater says that read is planned, ended that the end has come.
+	readLater, ended bool
+	// greeted says that the client has its session, readOnly that it is one of a server
+	// that serves reads only.
+	greeted, readOnly bool
 }
 
 // cconn is a connection between a client and a server.
@@ -60,7 +65,31 @@ func (a *attached) take(b []byte) {
 	a.unfed = append(a.unfed, b...)
 	a.p.hearsClient(a)
 	if !a.waits {
+		a.read()
+	}
+}
+
+// read feeds what the socket holds, unless nobody comes to that for now. The end of the
+// connection is behind it.
+func (a *attached) read() {
+	if t := a.p.m.readersUntil; t > a.p.s.now {
+		if !a.readLater {
+			a.readLater = true
+			a.p.s.at(t, func() {
+				a.readLater = false
+				a.read()
+			})
+		}
+		return
+	}
+	if a.closed || a.p.dead {
+		return
+	}
+	if !a.waits {
 		a.feed()
+	}
+	if a.ended {
+		a.lost()
 	}
 }
 
@@ -141,7 +170,7 @@ func (p *process) feedResumed() {
 				continue
 			}
 			a.waits = false
-			a.feed()
+			a.read()
 		}
 	}
 }
@@ -160,6 +189,10 @@ func (a *attached) close() {
 // lost is the end of the connection as the server sees it.
 func (a *attached) lost() {
 	if a.closed || a.p.dead {
+		return
+	}
+	if a.ended = true; a.p.m.readersUntil > a.p.s.now {
+		a.read()
 		return
 	}
 	a.closed = true

@@ -19,6 +19,9 @@ var breaks = []struct {
 	{"RequestTwice", RequestTwice, 20},
 	{"LoseAnswer", LoseAnswer, 50},
 	{"SyncAtOnce", SyncAtOnce, 50},
+	{"AgeStalled", AgeStalled, 50},
+	{"ExpireUnread", ExpireUnread, 2000},
+	{"VoteBlank", VoteBlank, 2000},
 }
 
 func TestMistakesAreFound(t *testing.T) {
@@ -36,8 +39,8 @@ func TestMistakesAreFound(t *testing.T) {
 			t.Errorf("not found by %d seeds", b.within)
 		})
 	}
-	if n := len(breaks); breaks[n-1].what != SyncAtOnce || int(SyncAtOnce) != n {
-		t.Errorf("%d mistakes are looked for, there are %d", n, SyncAtOnce)
+	if n := len(breaks); breaks[n-1].what != VoteBlank || int(VoteBlank) != n {
+		t.Errorf("%d mistakes are looked for, there are %d", n, VoteBlank)
 	}
 }
 

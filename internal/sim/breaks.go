@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"slices"
 
+	"github.com/quorate/quorate/internal/replica"
 	"github.com/quorate/quorate/wire"
 	"github.com/quorate/quorate/zab"
 	"github.com/quorate/quorate/zab/quorum"
@@ -40,7 +41,23 @@ const (
 	LoseAnswer
 	// SyncAtOnce answers syncs without asking the leader.
 	SyncAtOnce
+	// AgeStalled lets sessions age while their server stands still.
+	AgeStalled
+	// ExpireUnread expires sessions without reading first what their clients have sent.
+	ExpireUnread
+	// VoteBlank lets a server vote that has lost its disk.
+	VoteBlank
 )
+
+// spoilOptions makes its mistake with the options of a server.
+func (s *sim) spoilOptions(o *replica.Options) {
+	switch {
+	case s.broken(AgeStalled):
+		o.StepMillis = 1 << 40
+	case s.broken(ExpireUnread):
+		o.Settle = nil
+	}
+}
 
 func (s *sim) broken(b Break) bool { return s.breakage == b }
 

@@ -3,6 +3,7 @@ package sim
 import (
 	"bytes"
 	"fmt"
+	"slices"
 
 	"github.com/quorate/quorate/internal/replica"
 	"github.com/quorate/quorate/wire"
@@ -191,7 +192,8 @@ func (s *sim) durableChanged(m *machine, replaced bool) {
 	}
 }
 
-// durable: what is committed is durable on a quorum, now and for ever.
+// durable: what is committed is durable on a quorum, now and for ever. Where a disk was
+// lost since, no quorum of others can form without it.
 func (s *sim) durable() {
 	n := len(s.oracle.commits)
 	if n == 0 {
@@ -200,9 +202,12 @@ func (s *sim) durable() {
 	has := func(id int64) bool {
 		m := s.machine(id)
 		s.extendMatch(m)
+		m.restored()
 		return m.match >= n
 	}
-	if !s.quorum.IsQuorum(has) {
+	lacks := func(id int64) bool { return !s.machine(id).wiped && !has(id) }
+	wiped := slices.ContainsFunc(s.machines, func(m *machine) bool { return m.wiped })
+	if !s.quorum.IsQuorum(has) && (!wiped || s.quorum.IsQuorum(lacks)) {
 		s.fault("durability: %s is committed, but not durable on a quorum", short(s.oracle.last()))
 	}
 }
@@ -228,7 +233,7 @@ func (p *process) look() {
 
 // fedWhile: what is answered at once is answered by a server that has a leader.
 func (s *sim) fedWhile(p *process, a *attached) {
-	if st := p.mem.Status(); st.Phase != zab.Broadcast && a.c.State() != replica.StateClosed {
+	if st := p.mem.Status(); st.Phase != zab.Broadcast && a.c.State() != replica.StateClosed && !a.readOnly {
 		s.fault("%d answers %s while it is %s %s", p.m.id, a.conn.client, st.Role, st.Phase)
 	}
 }
@@ -238,7 +243,8 @@ func (s *sim) fedWhile(p *process, a *attached) {
 func (s *sim) leaving(a *attached, out []byte) {
 	s.mixBytes(out)
 	p := a.p
-	if p.mem == nil || p.mem.Serving() || p.mem.Status().Phase == zab.Broadcast {
+	a.greet(out)
+	if p.mem == nil || a.readOnly || p.mem.Serving() || p.mem.Status().Phase == zab.Broadcast {
 		return
 	}
 	frames(out, func(f []byte) {
@@ -248,6 +254,18 @@ func (s *sim) leaving(a *attached, out []byte) {
 			s.fault("%d tells %s that its session is alive, and has no leader", p.m.id, a.conn.client)
 		}
 	})
+}
+
+// greet notes what kind of session a connection has: the first packet tells.
+func (a *attached) greet(out []byte) {
+	if a.greeted || len(out) == 0 {
+		return
+	}
+	a.greeted = true
+	rd := wire.NewReader(out[wire.FrameHeaderBytes:])
+	var resp wire.ConnectResponse
+	resp.Decode(&rd)
+	a.readOnly = resp.ReadOnly
 }
 
 // transaction writes one for reading.

@@ -24,6 +24,10 @@ type client struct {
 	spoke   int64
 	in      []byte
 
+	// takesReadOnly says that it can do with a server that serves reads only, readOnly
+	// that it has a session with one.
+	takesReadOnly, readOnly bool
+
 	// The session.
 	session int64
 	passwd  []byte
@@ -65,6 +69,7 @@ func (s *sim) newClient() {
 		c.pace = s.drawPace()
 	}
 	c.ask = s.plan.timeoutMin + int32(s.rnd.IntN(int(s.plan.timeoutMax-s.plan.timeoutMin)+1)) //nolint:gosec // small
+	c.takesReadOnly = s.plan.member.ReadOnlyMillis != 0 && s.chance(0.6)
 	c.job.draw(c)
 	s.clients = append(s.clients, c)
 	s.after(s.upTo(second), c.tick)
@@ -183,6 +188,7 @@ func (c *client) greet(p *process) {
 	c.in = nil
 	req := wire.ConnectRequest{
 		LastZxidSeen: c.seen, TimeOut: c.ask, SessionID: c.session, Passwd: c.passwd, HasReadOnly: true,
+		ReadOnly: c.takesReadOnly,
 	}
 	if c.passwd == nil {
 		req.Passwd = make([]byte, wire.PasswdBytes)
@@ -206,7 +212,7 @@ func (c *client) send(r *request) {
 	b := wire.AppendInt(nil, int32(wire.RequestHeaderBytes+len(body))) //nolint:gosec // short
 	b = wire.RequestHeader{Xid: r.xid, Op: r.op}.Append(b)
 	r.need = c.floor
-	if c.s.plan.replica.LinearizableReads && !r.op.IsWrite() && r.op != wire.OpPing && r.op != wire.OpRemoveWatches {
+	if c.s.plan.replica.LinearizableReads && !c.readOnly && !r.op.IsWrite() && r.op != wire.OpPing && r.op != wire.OpRemoveWatches {
 		r.need = max(r.need, c.s.oracle.last())
 	}
 	r.last = c.s.oracle.last()
@@ -272,14 +278,21 @@ func (c *client) greeted(f []byte) {
 	if c.session != 0 && resp.SessionID != c.session {
 		s.fault("%s asked for session %x and got %x", c, c.session, resp.SessionID)
 	}
-	if m := s.oracle.sessions[resp.SessionID]; m == nil {
+	if resp.ReadOnly && !c.takesReadOnly {
+		s.fault("%s was not asked whether it can do with a server that is read-only", c)
+	}
+	c.readOnly = resp.ReadOnly
+	if m := s.oracle.sessions[resp.SessionID]; m == nil && !c.readOnly && !s.plan.replica.LocalSessions {
 		s.fault("%s got session %x, which is not open", c, resp.SessionID)
 	}
 	fresh := c.session == 0
 	c.session, c.passwd, c.timeout = resp.SessionID, append([]byte(nil), resp.Passwd...), resp.TimeOut
 	s.say("%s has session %x at %d", c, c.session, c.server+1)
 	c.enter(clientConnected)
-	if fresh {
+	if c.readOnly {
+		s.result.Done["read-only"]++
+	}
+	if fresh && !c.readOnly {
 		c.job.begin(c)
 	} else {
 		c.watchAgain()
@@ -289,7 +302,7 @@ func (c *client) greeted(f []byte) {
 
 // forget gives up a session.
 func (c *client) forget() {
-	c.session, c.passwd, c.timeout, c.seen, c.floor, c.xid = 0, nil, 0, 0, 0, 0
+	c.session, c.passwd, c.timeout, c.seen, c.floor, c.xid, c.readOnly = 0, nil, 0, 0, 0, 0, false
 	c.watches = watchSet{}
 	c.job.lost(c)
 }
@@ -315,7 +328,7 @@ func (c *client) disconnect() {
 func (c *client) drop(why string) {
 	c.s.say("%s drops its connection to %d: %s", c, c.server+1, why)
 	c.disconnect()
-	if c.job.closing {
+	if c.job.closing || c.readOnly && c.s.chance(0.7) {
 		c.forget()
 	}
 	c.retry(c.s.upTo(200 * millisecond))
@@ -326,10 +339,18 @@ func (c *client) lost(k *cconn, why string) {
 	if c.dead || c.conn != k {
 		return
 	}
-	if c.s.well() && !c.job.closing && (c.state == clientConnected || !c.s.plan.member.NoLeaderServes) {
+	if c.s.well() && !c.movedOn() && !c.job.closing && (c.state == clientConnected || !c.s.plan.member.NoLeaderServes) {
 		c.s.fault("%s loses its connection to %d, and all is well: %s", c, c.server+1, why)
 	}
 	c.drop(why)
+}
+
+// movedOn reports whether the connection ends because another server has the session. A
+// connect request that the client has given up may be carried out after a later one, and
+// then the first write on the connection is refused, however late that is.
+func (c *client) movedOn() bool {
+	m := c.s.oracle.sessions[c.session]
+	return m != nil && m.moved && c.since <= c.s.settledAt
 }
 
 // kill is the end of the client.

@@ -12,6 +12,7 @@ import (
 type image struct {
 	accepted, current int64
 	mark              bool
+	blank             bool  // it never had data, and stands perhaps for one that had
 	noted             int64 // hint: the log is committed up to here
 
 	rest *znode.MemBackend
@@ -171,7 +172,8 @@ func (d *disk) replacing() bool {
 // many entries before that it may keep in memory.
 func (d *disk) boot(applied int64, early int) zab.Boot {
 	m := &d.synced
-	b := zab.Boot{AcceptedEpoch: m.accepted, CurrentEpoch: m.current, SyncMark: m.mark, Base: m.base, Applied: applied}
+	m.blank = m.blank && m.last() == 0
+	b := zab.Boot{AcceptedEpoch: m.accepted, CurrentEpoch: m.current, SyncMark: m.mark, Base: m.base, Applied: applied, Blank: m.blank}
 	for i := range m.log {
 		z := m.log[i].Zxid
 		if n := len(b.Runs); n > 0 && b.Runs[n-1].Last+1 == z && zab.Counter(z) != 1 {

@@ -54,12 +54,16 @@ func (s *sim) befall(m *machine) {
 	switch {
 	case s.befalls(p.crash), m.disk.midSync() && s.befalls(p.crashMidSync):
 		m.crashNow()
+	case s.befalls(p.wipe) && m.mayBeWiped():
+		m.wipe()
 	case s.befalls(p.failDisk):
 		m.failDisk()
 	case s.befalls(p.stallDisk):
 		m.stalledUntil = s.now + s.upTo(3*second)
 	case s.befalls(p.stallLoop):
 		m.stallLoop(s.upTo(3 * second))
+	case s.befalls(p.stallReaders):
+		m.stallReaders(s.upTo(3 * second))
 	case s.befalls(p.pause):
 		s.pausePlace(m.place, s.upTo(3*second))
 	case s.befalls(p.handOver):

@@ -54,7 +54,7 @@ func (o *oracle) request(c *commit) {
 	if h.Type == wire.OpCreateSession || h.ClientID == 0 {
 		return
 	}
-	m := o.sessions[h.ClientID]
+	m := o.requests(h.ClientID)
 	if h.Cxid == 0 && (h.Type == wire.OpCloseSession || c.code == wire.ErrSessionMoved) {
 		return // an expiry; or the leader says that the session has moved
 	}
@@ -68,6 +68,9 @@ func (o *oracle) request(c *commit) {
 		o.s.fault("duplicate: request %d of session %x is %s and %s", h.Cxid, h.ClientID, short(z), short(h.Zxid))
 	}
 	m.cxids[h.Cxid] = h.Zxid
+	m.moved = c.code == wire.ErrSessionMoved || slices.ContainsFunc(o.res.Sub, func(r znode.Result) bool {
+		return r.Code == wire.ErrSessionMoved
+	})
 	if h.Type == wire.OpError || h.Type == wire.OpMulti && o.txn.Multi.Failed {
 		return
 	}
@@ -113,7 +116,14 @@ func (o *oracle) createSession(h *znode.TxnHeader, timeout int32) {
 	if m := o.sessions[h.ClientID]; m != nil {
 		o.s.fault("%s: session %x is opened again", short(o.z), h.ClientID)
 	}
-	o.sessions[h.ClientID] = &msession{opened: o.z, timeout: timeout, cxids: map[int32]int64{}}
+	m := o.locals[h.ClientID] // it was local before
+	if m == nil {
+		m = &msession{cxids: map[int32]int64{}}
+	} else {
+		o.s.result.Done["upgraded"]++
+	}
+	m.opened, m.timeout = o.z, timeout
+	o.sessions[h.ClientID] = m
 }
 
 // closeSession: a session ends once, and its ephemerals with it. A client's own request

@@ -28,7 +28,11 @@ type machine struct {
 
 	loopUntil int64 // until when its server's loop is held up
 	standing  standing
+	// readersUntil is until when nobody reads its clients' sockets.
+	readersUntil int64
 
+	// wiped says that it has lost its disk, and does not hold all again.
+	wiped bool
 	match int // how many of the committed transactions are durable here
 }
 

@@ -19,6 +19,7 @@ type oracle struct {
 
 	nodes    map[string]*mnode
 	sessions map[int64]*msession
+	locals   map[int64]*msession // what local sessions have asked for
 	events   []mevent
 	changed  map[string][]int // events about a znode itself, by path
 	children map[string][]int // events about a znode's children, by path
@@ -61,6 +62,7 @@ type mkids struct {
 type msession struct {
 	opened, closed int64 // zxids; 0 while it is open
 	timeout        int32 // ms
+	moved          bool  // its last request was refused, because it has moved
 	cxids          map[int32]int64
 	last           int32 // the latest request that was carried out
 }
@@ -74,7 +76,7 @@ type mevent struct {
 
 func newOracle(s *sim) *oracle {
 	o := &oracle{
-		s: s, nodes: map[string]*mnode{}, sessions: map[int64]*msession{},
+		s: s, nodes: map[string]*mnode{}, sessions: map[int64]*msession{}, locals: map[int64]*msession{},
 		changed: map[string][]int{}, children: map[string][]int{},
 	}
 	tree, err := znode.Open(znode.Options{Backend: znode.NewMemBackend(), Digest: true, Kinds: s.rules.Kinds})
@@ -182,6 +184,24 @@ func (o *oracle) firstAfter(list []int, since, z int64) *mevent {
 		return &o.events[list[i]]
 	}
 	return nil
+}
+
+// local reports whether a session is one that was never global.
+func (o *oracle) local(session int64) bool {
+	return o.s.plan.replica.LocalSessions && o.sessions[session] == nil
+}
+
+// requests returns what is known of a session's requests; nil: it cannot have any.
+func (o *oracle) requests(session int64) *msession {
+	if m := o.sessions[session]; m != nil || !o.s.plan.replica.LocalSessions {
+		return m
+	}
+	m := o.locals[session]
+	if m == nil {
+		m = &msession{cxids: map[int32]int64{}}
+		o.locals[session] = m
+	}
+	return m
 }
 
 // alive reports whether the session is open after z.

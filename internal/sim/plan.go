@@ -24,15 +24,15 @@ type plan struct {
 	part, heal                          float64
 
 	// The servers.
-	crash, crashMidSync, failDisk, stallDisk, stallLoop, pause, jump, drift, handOver float64
-	restartMax, syncMax, loopMax, newsMax                                             int64
-	checkpoint, note, purge                                                           float64 // chances
-	eachInput, lateSnapshots, recycle                                                 bool
-	treeBytes                                                                         int64
-	member                                                                            replica.MemberOptions
-	replica                                                                           replica.Options
-	core                                                                              zab.Config
-	java                                                                              map[int64]zab.LearnerOptions
+	crash, crashMidSync, wipe, failDisk, stallDisk, stallLoop, stallReaders, pause, jump, drift, handOver float64
+	restartMax, syncMax, loopMax, newsMax                                                                 int64
+	checkpoint, note, purge                                                                               float64 // chances
+	eachInput, lateSnapshots, recycle                                                                     bool
+	treeBytes                                                                                             int64
+	member                                                                                                replica.MemberOptions
+	replica                                                                                               replica.Options
+	core                                                                                                  zab.Config
+	java                                                                                                  map[int64]zab.LearnerOptions
 
 	// The clients.
 	killClient, pauseClient float64
@@ -64,6 +64,7 @@ func (s *sim) draw() {
 		p.part, p.heal = 0.2+0.3*f(), 0.2+0.4*f()
 	}
 	if s.chance(0.1) { // a calm sea: what goes wrong then is nobody's fault
+		p.wipe, p.stallReaders = 0, 0
 		p.crash, p.crashMidSync, p.reset, p.resetClient, p.resetVotes, p.part = 0, 0, 0, 0, 0, 0
 		p.failDisk, p.stallDisk, p.stallLoop, p.pause, p.handOver, p.killClient, p.pauseClient = 0, 0, 0, 0, 0, 0, 0
 	}
@@ -84,7 +85,8 @@ func (s *sim) drawServers(f, rare func() float64) {
 	p := &s.plan
 	p.crash, p.crashMidSync = 0.4*rare(), 20*rare()
 	p.failDisk, p.stallDisk, p.stallLoop, p.pause = 0.03*rare(), 0.2*rare(), 0.2*rare(), 0.15*rare()
-	p.jump, p.drift, p.handOver = 0.2*f(), 0.1*f(), 0.1*rare()
+	p.stallReaders = 0.1 * rare()
+	p.jump, p.drift, p.handOver, p.wipe = 0.2*f(), 0.1*f(), 0.1*rare(), 0.1*rare()
 	p.restartMax = 100*millisecond + int64(3000*f())*millisecond
 	p.syncMax = 200 + int64(30_000*rare())
 	p.loopMax, p.newsMax = int64(2000*rare()), int64(2000*rare())
@@ -103,6 +105,12 @@ func (s *sim) drawOptions() {
 		TickMillis: 100 + s.rnd.Int64N(400), StepMillis: coreTick / millisecond, SessionMillisMin: 500, SessionMillisMax: 8000, OversizedBytesMax: 1 << 20,
 		Rules: s.rules, Member: true, ReapMillis: 200 + s.rnd.Int64N(1000), LinearizableReads: s.chance(0.15),
 		NeverUsedMillis: 2000, QueueLimit: 2 + s.rnd.IntN(100),
+	}
+	if s.chance(0.2) {
+		p.replica.LocalSessions, p.replica.LocalUpgrade = true, s.chance(0.7)
+	}
+	if s.chance(0.25) {
+		p.member.ReadOnlyMillis = 100 + s.rnd.Int64N(1000)
 	}
 	p.core = zab.Config{
 		FinalizeWaitTicks: 2, NotifyMinTicks: 3, NotifyMaxTicks: 40, ConnectRetryTicks: 2, InitLimitTicks: 60,
@@ -149,7 +157,8 @@ func (s *sim) setUp() {
 		}
 		s.machines = append(s.machines, m)
 	}
-	s.quorum = quorum.NewMajority(voters...)
+	s.quorum = s.drawQuorum(voters)
+	s.drawBlank()
 	s.makeLinks()
 	s.oracle = newOracle(s)
 	s.say("%d voters, %d observers, %d clients: %s", s.plan.voters, s.plan.observers, s.plan.clients, fmt.Sprintf("%+v", s.plan))
@@ -160,6 +169,36 @@ func (s *sim) setUp() {
 		s.newClient()
 	}
 	s.after(s.upTo(faultStep), s.faults)
+}
+
+// drawQuorum draws what a quorum of the voters is: mostly a majority, else groups and
+// weights.
+func (s *sim) drawQuorum(voters []int64) quorum.Verifier {
+	if len(voters) < 3 || !s.chance(0.2) {
+		return quorum.NewMajority(voters...)
+	}
+	groups, weights := map[int64][]int64{}, map[int64]int64{}
+	n := 1 + s.rnd.Int64N(3)
+	for _, id := range voters {
+		g := s.rnd.Int64N(n)
+		groups[g] = append(groups[g], id)
+		if s.chance(0.5) {
+			weights[id] = s.rnd.Int64N(4)
+		}
+	}
+	h, err := quorum.NewHierarchical(groups, weights)
+	if err != nil { // nobody has any weight
+		return quorum.NewMajority(voters...)
+	}
+	s.say("groups %v, weights %v", groups, weights)
+	return h
+}
+
+// drawBlank has a voter begin blank sometimes, if the others can do without its vote.
+func (s *sim) drawBlank() {
+	if m := s.machines[s.rnd.IntN(s.plan.voters)]; s.chance(0.05) && m.mayBeWiped() {
+		m.lose()
+	}
 }
 
 func (s *sim) drawPace() float64 { return 0.6 + 0.8*s.rnd.Float64() }

@@ -2,6 +2,7 @@ package sim
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/quorate/quorate/wire"
 )
@@ -41,6 +42,12 @@ func (r *request) String() string {
 		text += " watch"
 	}
 	return text
+}
+
+// ephemeral reports whether an ephemeral is to be made.
+func (r *request) ephemeral() bool {
+	return r.flags == wire.FlagEphemeral || r.flags == wire.FlagEphemeralSequential ||
+		slices.ContainsFunc(r.subs, func(q request) bool { return q.ephemeral() })
 }
 
 // body encodes the request behind its header.

@@ -65,10 +65,12 @@ func (p *process) boot() error {
 	p.tree = tree
 	o := s.replicaOptions(p.m, tree)
 	o.Settle = p.readAll
+	s.spoilOptions(&o)
 	p.rep = replica.New(o, t)
 	p.zxid, p.fuzzy = tree.LastZxid(), d.synced.fuzzy
 	cfg := s.coreConfig(p)
 	cfg.Boot = d.boot(tree.LastZxid(), s.rnd.IntN(5))
+	cfg.Boot.Blank = cfg.Boot.Blank && !s.broken(VoteBlank)
 	p.mem, err = replica.NewMember(cfg, p.rep, s.plan.member, t)
 	return err
 }

@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"github.com/quorate/quorate/internal/replica"
 	"github.com/quorate/quorate/wire"
 	"github.com/quorate/quorate/zab"
 )
@@ -24,6 +25,7 @@ type standing struct {
 // stallLoop holds up the loop of a server.
 func (m *machine) stallLoop(d int64) {
 	m.s.say("the loop of %d stands still for %d ms", m.id, d/millisecond)
+	m.s.result.Done["loop held up"]++
 	m.loopUntil = max(m.loopUntil, m.s.now+d)
 	m.stand(m.loopUntil)
 }
@@ -74,9 +76,10 @@ func (p *process) hears(session int64, conn zab.ConnID) {
 	p.signs[session] = sign{p.m.ran(), conn}
 }
 
-// hearsClient: a request has come from a client itself.
+// hearsClient: a request has come from a client itself. What comes behind closeSession
+// says nothing.
 func (p *process) hearsClient(a *attached) {
-	if s := a.c.Session(); s != nil {
+	if s := a.c.Session(); s != nil && a.c.State() == replica.StateConnected {
 		frames(a.unfed, func([]byte) { p.hears(s.ID, 0) })
 	}
 }
@@ -116,6 +119,21 @@ const roundingMillis = 3
 // readAll has all read that clients have sent by now.
 func (p *process) readAll() (done func() bool) {
 	read := false
-	p.s.after(1+p.s.upTo(20*millisecond), func() { read = true })
+	var look func()
+	look = func() {
+		if t := p.m.readersUntil; t > p.s.now {
+			p.s.at(t, look)
+			return
+		}
+		read = true
+	}
+	p.s.after(1+p.s.upTo(20*millisecond), look)
 	return func() bool { return read }
+}
+
+// stallReaders has nobody read what clients send to a server for a while.
+func (m *machine) stallReaders(d int64) {
+	m.s.say("nobody reads the clients of %d for %d ms", m.id, d/millisecond)
+	m.s.result.Done["readers held up"]++
+	m.readersUntil = max(m.readersUntil, m.s.now+d)
 }

@@ -104,7 +104,9 @@ func (c *client) work() {
 		if s.calm && (c.calmDone >= calmRequests || s.settledAt == 0 && c.calmDone >= calmRequests/2) {
 			return
 		}
-		c.do(c.job.pick(c))
+		if t := c.job.pick(c); !c.readOnly || t.only() {
+			c.do(t)
+		}
 	}
 }
 
@@ -116,6 +118,17 @@ func (j *job) pick(c *client) task {
 		}
 	}
 	return taskGet
+}
+
+// only reports whether a task is for a server that is read-only: it reads, or asks once
+// for what cannot be had there.
+func (t task) only() bool {
+	switch t { //nolint:exhaustive // the others do more
+	case taskGet, taskWatch, taskChildren, taskSet, taskSync, taskAddWatch, taskRemoveWatch, taskCreate:
+		return true
+	default:
+		return false
+	}
 }
 
 func (c *client) register() string { return fmt.Sprintf("/r%d", c.s.rnd.IntN(registers)) }
