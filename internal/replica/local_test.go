@@ -1,6 +1,7 @@
 package replica_test
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/quorate/quorate/internal/replica"
@@ -61,6 +62,35 @@ func TestMoveWhileUpgrading(t *testing.T) {
 			t.Fatalf("at %d: %v", to, h.c.State())
 		}
 	}
+}
+
+// Who asks for a session that is being created is answered within the leader's limit of
+// proposals, however many ask.
+func TestManyMovesWhileUpgrading(t *testing.T) {
+	e := newTunedEnsemble(t, 3, 0, withLocal, func(c *zab.Config) { c.OutstandingMax = 3 })
+	lead := e.leader()
+	at := e.other(lead)
+	third := e.other(lead, at)
+	g := e.guest(at)
+	for _, id := range e.ids {
+		e.members[id].held = id != lead
+	}
+	g.feed(request(1, wire.OpCreate, create("/e", "", wire.FlagEphemeral)))
+	e.settle()
+	var all []*guest
+	for i := range 8 {
+		h := e.dial([]int64{lead, third}[i%2])
+		h.id, h.passwd = g.id, g.passwd
+		h.feed(frame((&wire.ConnectRequest{TimeOut: 10_000, SessionID: h.id, Passwd: h.passwd}).Append(nil)))
+		e.settle()
+		all = append(all, h)
+	}
+	for _, id := range e.ids {
+		e.members[id].held = false
+	}
+	e.run(func() bool {
+		return !slices.ContainsFunc(all, func(h *guest) bool { return h.c.State() == replica.StateConnecting })
+	})
 }
 
 // A server may ask for the same global session twice. It is opened once, and stays closed

@@ -265,9 +265,12 @@ func (m *Member) answerEarly(t Time) {
 	list := m.early.list
 	m.early = waitingSteps{}
 	for i := range list {
-		if w := &list[i]; w.remote != nil {
+		switch w := &list[i]; {
+		case m.busy():
+			m.waiting.add(*w)
+		case w.remote != nil:
 			m.answerMove(w.remote, t)
-		} else {
+		default:
 			m.attachHere(*w.asked, t)
 		}
 	}
