@@ -60,7 +60,7 @@ func (c *Core) Propose(data []byte) (zxid int64, err error) {
 // feed sends a learner what is new since the last time: what it has as a proposal and is committed now, what it
 // never had, and, if it is a follower, what is proposed. In the order of the history, each once.
 func (c *Core) feed(l *learner) {
-	limit := c.committedHere()
+	limit := c.holdFor(l, c.committedHere())
 	for _, e := range until(c.log.after(l.committed), limit) {
 		c.feedCommitted(l, e)
 		l.committed = e.Zxid
@@ -183,13 +183,15 @@ func (c *Core) commitTo(z int64) {
 // trimLeader lets memory go that no learner needs, and learners that would need too much of it.
 func (c *Core) trimLeader() {
 	ld := c.leading
-	if !slices.ContainsFunc(ld.learners, (*learner).joining) {
+	// What was committed is yet to be told to these: they join, or wait for the answer to a sync.
+	owed := func(l *learner) bool { return l.joining() || l.live && l.committed < c.log.applied }
+	if !slices.ContainsFunc(ld.learners, owed) {
 		c.log.forget(c.cfg.WindowTxns, math.MaxInt64)
 		return
 	}
 	keepFrom := int64(math.MaxInt64)
 	for _, l := range slices.Clone(ld.learners) {
-		if !l.joining() {
+		if !owed(l) {
 			continue
 		}
 		if len(after(c.log.mem, l.committed)) > c.cfg.WindowTxns+c.cfg.HeldTxnsMax || l.held > c.cfg.HeldBytesMax {

@@ -85,18 +85,18 @@ func (c *Core) checkRound() {
 	}
 }
 
-// releaseSyncs answers what has waited long enough, in order.
+// releaseSyncs answers what has waited long enough, in order. A learner is told behind its answer what it was not
+// told before (holdFor).
 func (c *Core) releaseSyncs() {
 	cf := &c.leading.confirm
-	n := 0
-	for ; n < len(cf.queue); n++ {
-		r := cf.queue[n]
+	for len(cf.queue) > 0 {
+		r := cf.queue[0]
 		if r.round > cf.done || r.barrier > c.log.applied {
-			break
+			return
 		}
+		cf.queue = cf.queue[1:]
 		c.answerSync(r)
 	}
-	cf.queue = cf.queue[n:]
 }
 
 func (c *Core) answerSync(r syncRequest) {
@@ -106,5 +106,23 @@ func (c *Core) answerSync(r syncRequest) {
 	}
 	if l := c.learnerOf(r.conn); l != nil {
 		c.toLearner(l, Message{Type: Sync})
+		c.feed(l)
 	}
+}
+
+// holdFor returns up to where a learner may be told of commits: not beyond what was proposed when it asked for a sync
+// that is not answered. A Java learner knows its clients' requests by their order alone, syncs among them: a commit
+// that overtook the answer would be taken for another server's, and no request of any of its clients would ever be
+// answered again. ZooKeeper's leader, which asks nobody, answers at the latest behind the commits of what was proposed
+// before.
+func (c *Core) holdFor(l *learner, committed int64) int64 {
+	if !l.live {
+		return committed
+	}
+	for _, r := range c.leading.confirm.queue {
+		if r.conn == l.conn {
+			return min(committed, r.barrier)
+		}
+	}
+	return committed
 }
