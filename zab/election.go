@@ -196,10 +196,15 @@ func (c *Core) lookingNotification(m Message) {
 
 // countLooking takes the vote of a server that is looking as well.
 func (c *Core) countLooking(m Message) {
+	if !c.isVoter(c.cfg.ID) {
+		// What a looking Java server tells one that has no vote is the leader of its last election under the round of
+		// this one. A quorum of that would lead to a leader that is gone, or hangs, and holds an observer for
+		// initLimit. So only the word of those counts who have a leader, and they are asked again soon.
+		c.electing.interval = c.cfg.NotifyMinTicks
+		return
+	}
 	if m.Round < c.round {
-		if c.isVoter(c.cfg.ID) { // the word of others would only be answered, for ever
-			c.notify(m.From)
-		}
+		c.notify(m.From)
 		return
 	}
 	if c.electing.own.Zxid == -1 || m.Vote.Zxid == -1 {
