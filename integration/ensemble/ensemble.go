@@ -120,6 +120,34 @@ func (e *Ensemble) Compare() (nodes int, err error) {
 	}
 }
 
+// CompareDigests compares the digests that the running members remember, each
+// with the first one's. Others may write meanwhile. It returns how many were
+// compared at least, which may be none: members remember few.
+func (e *Ensemble) CompareDigests() (compared int, err error) {
+	var first *seen
+	var errs []error
+	for _, m := range e.Members {
+		if !m.Responsive() {
+			continue
+		}
+		d, err := m.Digests()
+		if err != nil {
+			return 0, err
+		}
+		s := seen{member: m, digests: d}
+		if first == nil {
+			first = &s
+			continue
+		}
+		n, err := s.otherDigests(*first)
+		errs = append(errs, err)
+		if compared == 0 || n < compared {
+			compared = n
+		}
+	}
+	return compared, errors.Join(errs...)
+}
+
 // seen is what one member showed.
 type seen struct {
 	member  *Member
@@ -164,10 +192,23 @@ func (s seen) differences(first seen) error {
 	for _, d := range s.tree.Differences(first.tree) {
 		errs = append(errs, fmt.Errorf("on member %v (against %v): %s", s.member, first.member, d))
 	}
+	_, err := s.otherDigests(first)
+	return errors.Join(append(errs, err)...)
+}
+
+// otherDigests compares the digests at those zxids that both remember, and
+// counts them.
+func (s seen) otherDigests(first seen) (compared int, err error) {
+	var errs []error
 	for zxid, digest := range s.digests {
-		if want, ok := first.digests[zxid]; ok && digest != want {
+		want, ok := first.digests[zxid]
+		if !ok {
+			continue
+		}
+		compared++
+		if digest != want {
 			errs = append(errs, fmt.Errorf("at zxid %#x member %v has digest %s, %v has %s", zxid, s.member, digest, first.member, want))
 		}
 	}
-	return errors.Join(errs...)
+	return compared, errors.Join(errs...)
 }

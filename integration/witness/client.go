@@ -20,6 +20,8 @@ type Client struct {
 	// Connections counts connections with a session.
 	Connections atomic.Int32
 	done        chan struct{}
+	// gate, if it is not nil, holds the client's next work back.
+	gate *gate
 }
 
 // NewClient starts to connect and returns at once.
@@ -54,17 +56,22 @@ func (c *Client) note(e zk.Event) {
 	}
 }
 
+// gate holds clients back between two pieces of their work.
+type gate struct{ shut atomic.Bool }
+
+func (g *gate) closed() bool { return g != nil && g.shut.Load() }
+
 // Close ends the session, as far as a server can be reached.
 func (c *Client) Close() {
 	c.Conn.Close()
 	<-c.done
 }
 
-// AwaitSession waits until the client is connected, so that it does not fill
+// AwaitSession waits until the client is connected and may work, so that it does not fill
 // its history with requests that cannot be sent. It reports false when ctx
 // ends first.
 func (c *Client) AwaitSession(ctx context.Context) bool {
-	for c.State() != zk.StateHasSession {
+	for c.State() != zk.StateHasSession || c.gate.closed() {
 		if !pause(ctx, 2*time.Millisecond) {
 			return false
 		}

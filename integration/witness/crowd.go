@@ -50,6 +50,7 @@ type Crowd struct {
 	plan      Plan
 	cancel    context.CancelFunc
 	working   sync.WaitGroup
+	gate      gate
 	clients   []*Client
 	expired   atomic.Int64 // sessions of clients that are gone, and of followers
 	slots     *slots
@@ -108,6 +109,7 @@ func Gather(ctx context.Context, plan Plan) (*Crowd, error) {
 func (c *Crowd) newClient() (*Client, error) {
 	client, err := NewClient(len(c.clients), c.plan.Addrs, c.plan.SessionTimeout)
 	if err == nil {
+		client.gate = &c.gate
 		c.clients = append(c.clients, client)
 	}
 	return client, err
@@ -173,6 +175,13 @@ func (c *Crowd) AwaitProgress(ctx context.Context, n int) error {
 	return nil
 }
 
+// Rest lets the clients end what they are at and hold their sessions, so that
+// the ensemble comes to rest soon, until they [Crowd.Resume] or are judged.
+func (c *Crowd) Rest() { c.gate.shut.Store(true) }
+
+// Resume ends a rest.
+func (c *Crowd) Resume() { c.gate.shut.Store(false) }
+
 // Expired returns how many sessions the ensemble has ended so far.
 func (c *Crowd) Expired() int {
 	n := c.expired.Load()
@@ -207,6 +216,7 @@ func (f Findings) String() string {
 // wrong. The clients are closed.
 func (c *Crowd) Judge(ctx context.Context) (Findings, error) {
 	c.Stop()
+	c.Resume()
 	defer c.closeAll()
 	var errs []error
 	for _, client := range c.clients {

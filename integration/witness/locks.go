@@ -32,6 +32,7 @@ func (c *Crowd) lock(ctx context.Context, id int, random *rand.Rand) {
 			c.fault("%v", err)
 			return
 		}
+		client.gate = &c.gate
 		stop := context.AfterFunc(ctx, client.Conn.Close) // ends a wait for the lock
 		for c.lockOnce(ctx, client, random) {
 			if !pause(ctx, time.Duration(random.Int64N(int64(2*c.plan.Think)+1))) {
