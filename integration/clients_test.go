@@ -45,24 +45,13 @@ func runJava(t *testing.T, f Flavor, program string, args ...string) {
 }
 
 func javaClassPath(f Flavor) (string, error) {
+	if f == ZooKeeper38 {
+		return CuratorClassPath()
+	}
 	if _, err := executable("javac"); err != nil {
 		return "", err // a single source file is compiled before it runs
 	}
-	if f != ZooKeeper38 {
-		return classPath(f)
-	}
-	var jars []string
-	for _, name := range []string{
-		"curator-client", "curator-framework", "curator-recipes", "guava",
-		"zookeeper", "zookeeper-jute", "slf4j-api", "slf4j-nop",
-	} {
-		jar, err := file("/usr/share/java/" + name + ".jar")
-		if err != nil {
-			return "", err
-		}
-		jars = append(jars, jar)
-	}
-	return strings.Join(jars, ":"), nil
+	return classPath(f)
 }
 
 // runClient runs a program that must end with "all done".

@@ -123,6 +123,26 @@ func classPath(f Flavor) (string, error) {
 	return filepath.Join(lib, "*"), nil
 }
 
+// CuratorClassPath returns the class path of Java programs that use Debian's
+// Curator, and are compiled before they run.
+func CuratorClassPath() (string, error) {
+	if _, err := executable("javac"); err != nil {
+		return "", err
+	}
+	var jars []string
+	for _, name := range []string{
+		"curator-client", "curator-framework", "curator-recipes", "guava",
+		"zookeeper", "zookeeper-jute", "slf4j-api", "slf4j-nop",
+	} {
+		jar, err := file("/usr/share/java/" + name + ".jar")
+		if err != nil {
+			return "", err
+		}
+		jars = append(jars, jar)
+	}
+	return strings.Join(jars, ":"), nil
+}
+
 // buildDir is removed by [RemoveBuild].
 var buildDir string
 

@@ -71,7 +71,7 @@ type world struct {
 	e      *ensemble.Ensemble
 	net    *netns.Network
 	crowd  *witness.Crowd
-	pys    []*witness.Kazoo
+	pys    []*witness.Locker
 	random *rand.Rand
 }
 

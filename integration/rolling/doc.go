@@ -1,6 +1,6 @@
 // Command rolling rehearses the replacement of a running Java ensemble by
 // Quorate, one server at a time on its own data directories, and the way back,
-// while stock clients (go-zookeeper/zk and kazoo) use it. It prints what it did
+// while stock clients (go-zookeeper/zk, kazoo and Curator) use it. It prints what it did
 // and what the clients saw:
 //
 //	go run ./integration/rolling

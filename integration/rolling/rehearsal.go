@@ -55,7 +55,7 @@ type rehearsal struct {
 	plan
 	e     *ensemble.Ensemble
 	crowd *witness.Crowd
-	pys   []*witness.Kazoo
+	locks []*witness.Locker
 }
 
 func newRehearsal(p plan) (*rehearsal, error) {
@@ -71,8 +71,8 @@ func newRehearsal(p plan) (*rehearsal, error) {
 }
 
 func (r *rehearsal) close() {
-	for _, k := range r.pys {
-		k.Kill()
+	for _, l := range r.locks {
+		l.Kill()
 	}
 	if r.crowd != nil {
 		r.crowd.Stop()
@@ -120,15 +120,27 @@ func (r *rehearsal) begin(ctx context.Context) error {
 	if r.crowd, err = witness.Gather(ctx, p); err != nil {
 		return err
 	}
+	if err := r.startLockers(); err != nil {
+		return err
+	}
+	r.say("clients: %v; two of kazoo with a lock; and two of Curator with another", p)
+	return r.progress(ctx)
+}
+
+// startLockers starts the clients in other languages.
+func (r *rehearsal) startLockers() error {
 	for range 2 {
-		k, err := witness.StartKazoo(r.dir, r.e.Addrs(), sessionTimeout, false)
+		l, err := witness.StartKazoo(r.dir, r.e.Addrs(), sessionTimeout, false)
 		if err != nil {
 			return err
 		}
-		r.pys = append(r.pys, k)
+		r.locks = append(r.locks, l)
 	}
-	r.say("clients: %v; and two of kazoo with a lock", p)
-	return r.progress(ctx)
+	l, err := witness.StartCurator(r.dir, r.e.Addrs(), sessionTimeout)
+	if err == nil {
+		r.locks = append(r.locks, l)
+	}
+	return err
 }
 
 // next chooses the server whose turn it is.
@@ -233,10 +245,10 @@ func (r *rehearsal) compare(to ensemble.Kind) error {
 // judge ends the work and says what the clients saw.
 func (r *rehearsal) judge(ctx context.Context) error {
 	var errs []error
-	for _, k := range r.pys {
-		turns, err := k.Finish()
+	for _, l := range r.locks {
+		turns, err := l.Finish()
 		errs = append(errs, err)
-		r.say("kazoo: %d times in the lock", turns)
+		r.say("%s: %d times in the lock", l.Name, turns)
 	}
 	found, err := r.crowd.Judge(ctx)
 	errs = append(errs, err)

@@ -3,6 +3,6 @@
 // while others disturb it, remember every answer, and say at the end whether
 // package history finds fault with them.
 //
-// A [Crowd] is a set of such clients on one ensemble. [Kazoo] is a client in
-// another language, a process of its own.
+// A [Crowd] is a set of such clients on one ensemble. A [Locker] has clients in
+// another language, kazoo or Curator, in a process of its own.
 package witness
