@@ -55,10 +55,10 @@ torture:
 	  QUORATE_INTEROP=required QUORATE_TORTURE=$(TORTURE) $(GO) test -count=1 -timeout 0 -run "^$$test\$$" -v ./integration/faults; \
 	done
 
-# Ensembles of Quorate and of every Java release that it is tried with.
+# Ensembles of Quorate and of every Java release that it is tried with, and the replacement of each, and back.
 mixed:
 	for v in 3.6.4 3.8.6 3.9.5; do integration/reference/fetch $$v; done
-	QUORATE_INTEROP=required QUORATE_MIXED=all $(GO) test -count=1 -timeout 2h -v ./integration/mixed
+	QUORATE_INTEROP=required QUORATE_MIXED=all $(GO) test -count=1 -p 1 -timeout 3h -v ./integration/mixed ./integration/rolling
 
 # Make the golden captures of wire/testdata again, from real clients and a real server.
 record:

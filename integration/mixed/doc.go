@@ -1,0 +1,17 @@
+// Package mixed holds the tests of ensembles whose members are of two kinds:
+// Quorate and a release of Apache ZooKeeper. Stock clients use every member
+// while servers are killed, synchronized and led by one kind or the other; at the
+// end nothing acknowledged is lost, histories are linearizable, all trees and
+// their digests are equal, and no Java server has noticed anything.
+//
+// observer_test.go has a Quorate observer of Java servers, voter_test.go a Quorate
+// follower without whose acknowledgement nothing is committed and which is killed
+// at every step of a synchronization (package crash), truncate_test.go the
+// same where the leader truncates, leader_test.go an ensemble led by
+// one kind and the other in turn. What they share is in world_test.go, clients
+// that do what those of package witness do not are in churn_test.go.
+//
+// In a normal run it is Debian's release and a few of the steps. With
+// QUORATE_MIXED=all (make mixed) it is every release of [ensemble.Releases]
+// and every step; with a release, such as QUORATE_MIXED=3.9, a normal run with that one.
+package mixed
