@@ -11,8 +11,9 @@ import (
 )
 
 // Break is a mistake made on purpose, to see that the checks find it. Each is made in
-// the hands that the server relies on; the server itself has no switch. A snapshot that
-// is installed in two steps takes restless servers to be found: zab/zabtest has them.
+// the hands that the server relies on; the server itself has no switch. That a snapshot
+// and what comes behind it are one write is a trace (own_install_is_one_step.txt), and that
+// it is one step on disk a test of internal/server's history at every crash.
 type Break int
 
 // The mistakes.

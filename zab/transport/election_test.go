@@ -77,7 +77,10 @@ func TestRefused(t *testing.T) {
 		err  error
 		want bool
 	}{
-		{no, true}, {slow, false}, {errors.Join(no, no), true}, {errors.Join(no, slow), false},
+		{no, true},
+		{slow, false},
+		{errors.Join(no, no), true},
+		{errors.Join(no, slow), false},
 		{fmt.Errorf("none of 2: %w", errors.Join(no, errors.Join(no, slow))), false},
 	} {
 		if got := refused(c.err); got != c.want {

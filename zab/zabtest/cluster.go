@@ -23,8 +23,6 @@ const (
 	CommitWithoutQuorum
 	// EpochBeforeLog puts currentEpoch on disk before the data it vouches for.
 	EpochBeforeLog
-	// InstallInTwo puts a snapshot in place first and the transactions behind it later.
-	InstallInTwo
 	// NoSyncMark forgets the mark that is left before the data of a synchronization.
 	NoSyncMark
 	// LoseOrder delivers the messages of a connection in any order.
@@ -275,11 +273,6 @@ func (c *Cluster) spoil(orders []order) []order {
 		case c.breakage == NoSyncMark && o.Kind == zab.WriteSyncMark:
 			o.Kind = zab.WriteAppend // of nothing
 			out = append(out, o)
-		case c.breakage == InstallInTwo && o.Kind == zab.WriteInstall:
-			rest := o
-			rest.Kind = zab.WriteAppend
-			o.Entries = nil
-			out = append(out, o, rest)
 		case c.breakage == EpochBeforeLog && o.Kind == zab.WriteCurrentEpoch && last >= 0:
 			o.Seq, out[last].Seq = out[last].Seq, o.Seq
 			out = slices.Insert(out, last, o)

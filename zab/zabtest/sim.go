@@ -52,12 +52,7 @@ const (
 // Simulate runs one seed: a cluster and fault rates drawn from it, a time of chaos in which the invariants are checked
 // after every step, then a healed time in which all servers must come to serve and to agree. breakage is Sound, or
 // what is to be found. out, if not nil, receives every step.
-func Simulate(seed int64, breakage Break, out io.Writer) Result {
-	return simulate(seed, breakage, out, func(*rates) {})
-}
-
-// simulate is Simulate with rates that tune may change after they were drawn.
-func simulate(seed int64, breakage Break, out io.Writer, tune func(*rates)) (res Result) {
+func Simulate(seed int64, breakage Break, out io.Writer) (res Result) {
 	s := &sim{rnd: rand.New(rand.NewSource(seed)), slow: map[int64]float64{}, pace: map[int64]float64{}} //nolint:gosec // replayable on purpose
 	hash := fnv.New64a()
 	s.result = Result{Seed: seed, Syncs: map[string]int{}}
@@ -75,7 +70,6 @@ func simulate(seed int64, breakage Break, out io.Writer, tune func(*rates)) (res
 		res = s.result
 	}()
 	s.setUp(breakage)
-	tune(&s.rates)
 	for range chaosRounds {
 		if s.round(); len(s.Checker.faults) > 0 {
 			return s.result
