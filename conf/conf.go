@@ -237,14 +237,15 @@ type Auth struct {
 // Throttle bounds the requests that are in the server at one time.
 type Throttle struct {
 	// GlobalOutstandingLimit is how many requests may be under way before
-	// busy connections are no longer read. An ensemble of n > 2 divides it by
-	// n-1; OutstandingLimit does.
+	// busy connections are no longer read; 0 any number. An ensemble of n > 2
+	// divides it by n-1; OutstandingLimit does.
 	GlobalOutstandingLimit int
 	// MaxRequests is how many requests may be in the pipeline; 0 no limit.
 	MaxRequests int
 	// StallTime is how long a request waits for room before it looks again.
 	StallTime time.Duration
-	// DropStale drops requests that became stale while they waited.
+	// DropStale ends the connections of requests that became stale while they
+	// waited.
 	DropStale bool
 	// StaleConnectionCheck takes a request as stale when its connection is gone.
 	StaleConnectionCheck bool
@@ -256,7 +257,7 @@ type Throttle struct {
 	ThrottledOpWait time.Duration
 	// LargeRequestMaxBytes bounds the sum of all large requests in flight.
 	LargeRequestMaxBytes int
-	// LargeRequestThresholdBytes is from which size a request is large; < 0
+	// LargeRequestThresholdBytes is above which size a request is large; -1
 	// means none is.
 	LargeRequestThresholdBytes int
 }
@@ -359,9 +360,12 @@ func (c *Config) FourLetterWordAllowed(word string) bool {
 }
 
 // OutstandingLimit is GlobalOutstandingLimit as one server applies it: an
-// ensemble of n > 2 voters divides it by n-1. It is at least 1.
+// ensemble of n > 2 voters divides it by n-1. It is at least 1 if there is one.
 func (c *Config) OutstandingLimit() int {
 	limit := c.Throttle.GlobalOutstandingLimit
+	if limit == 0 {
+		return 0
+	}
 	if n := len(c.Quorum.Voters()); c.Distributed() && n > 2 {
 		limit /= n - 1
 	}

@@ -1,7 +1,5 @@
 package conf
 
-import "strings"
-
 var clientKeys = []Key{
 	{
 		Name: "clientPort", Max: 65535,
@@ -114,24 +112,24 @@ var sessionKeys = []Key{
 
 var throttleKeys = with([]Key{
 	{
-		Name: "globalOutstandingLimit", Default: "1000", Unit: "requests", Min: 1, Max: maxInt32, field: throttleField(func(t *Throttle) any { return &t.GlobalOutstandingLimit }),
-		Meaning: "Requests under way in the server beyond which busy connections are not read; an ensemble of n > 2 divides it by n-1.",
+		Name: "globalOutstandingLimit", Default: "0", Unit: "requests", Min: 0, Max: maxInt32, field: throttleField(func(t *Throttle) any { return &t.GlobalOutstandingLimit }),
+		Meaning: "Requests under way in the server beyond which connections that wait for an answer are not read; an ensemble of n > 2 divides it by n-1. 0 means without limit; ZooKeeper has 1000 by default, here each connection has bounds of its own.",
 	},
 	{
 		Name: "request_throttle_max_requests", Default: "0", Unit: "requests", Min: 0, Max: maxInt32, field: throttleField(func(t *Throttle) any { return &t.MaxRequests }),
-		Meaning: "Requests in the pipeline beyond which further ones wait; 0 means without limit.",
+		Meaning: "Requests of sessions under way in the server beyond which further ones wait for their turn, reads and pings too; 0 means without limit.",
 	},
 	{
-		Name: "request_throttle_stall_time", Default: "100", Unit: "ms", Min: 1, Max: maxInt32, field: throttleField(func(t *Throttle) any { return &t.StallTime }),
-		Meaning: "How long a waiting request waits before it looks for room again.",
+		Name: "request_throttle_stall_time", Default: "100", Unit: "ms", Min: 1, Max: maxInt32, Use: Moot, field: throttleField(func(t *Throttle) any { return &t.StallTime }),
+		Meaning: "How long ZooKeeper's throttle sleeps at most before it looks for room again. Here whoever makes room wakes who waits.",
 	},
 	{
 		Name: "request_throttle_drop_stale", Default: "true", field: throttleField(func(t *Throttle) any { return &t.DropStale }),
-		Meaning: "Requests that became stale while waiting are dropped.",
+		Meaning: "The connection of a request that became stale while it waited is closed; false serves it.",
 	},
 	{
-		Name: "request_stale_connection_check", Default: "true", field: throttleField(func(t *Throttle) any { return &t.StaleConnectionCheck }),
-		Meaning: "A request is stale when its connection is closed.",
+		Name: "request_stale_connection_check", Default: "true", Use: Moot, field: throttleField(func(t *Throttle) any { return &t.StaleConnectionCheck }),
+		Meaning: "A request is stale when its connection is closed. Here what waits for its turn waits in its connection, and ends with it in any case.",
 	},
 	{
 		Name: "request_stale_latency_check", Default: "false", field: throttleField(func(t *Throttle) any { return &t.StaleLatencyCheck }),
@@ -139,15 +137,15 @@ var throttleKeys = with([]Key{
 	},
 	{
 		Name: "throttled_op_wait_time", Default: "0", Unit: "ms", Min: 0, Max: maxInt32, field: throttleField(func(t *Throttle) any { return &t.ThrottledOpWait }),
-		Meaning: "A request that waited longer is refused with THROTTLEDOP; 0 never.",
+		Meaning: "A request that waited longer because of request_throttle_max_requests is refused with -127 (ThrottledOp) and not executed, except pings and the end of a session; 0 never.",
 	},
 	{
-		Name: "largeRequestMaxBytes", Default: "104857600", Unit: "bytes", Min: 0, Max: maxInt32, field: throttleField(func(t *Throttle) any { return &t.LargeRequestMaxBytes }),
+		Name: "largeRequestMaxBytes", Default: "104857600", Unit: "bytes", Min: minInt32, Max: maxInt32, field: throttleField(func(t *Throttle) any { return &t.LargeRequestMaxBytes }),
 		Meaning: "Sum of the sizes of large requests in flight beyond which a further one costs its connection.",
 	},
 	{
-		Name: "largeRequestThreshold", Default: "-1", Unit: "bytes", field: throttleField(func(t *Throttle) any { return &t.LargeRequestThresholdBytes }),
-		Meaning: "Size from which a request is large; -1 means none is.",
+		Name: "largeRequestThreshold", Default: "-1", Unit: "bytes", Min: minInt32, Max: maxInt32, field: throttleField(func(t *Throttle) any { return &t.LargeRequestThresholdBytes }),
+		Meaning: "A request that is longer is large; -1 means none is.",
 	},
 	{
 		Name: "connection_throttle_tokens", Default: "0", Unit: "tokens", Min: 0, Max: maxInt32, field: connectionField(func(b *ConnectionThrottle) any { return &b.Tokens }),
@@ -193,12 +191,7 @@ var throttleKeys = with([]Key{
 		Name: "connection_throttle_local_session_weight", Default: "1", Unit: "tokens", Min: 1, Max: maxInt32, field: connectionField(func(b *ConnectionThrottle) any { return &b.LocalWeight }),
 		Meaning: "Tokens of a local session.",
 	},
-}, func(k *Key) {
-	k.Source = Property
-	if !strings.HasPrefix(k.Name, "connection_throttle_") {
-		k.Use = Kept
-	}
-})
+}, func(k *Key) { k.Source = Property })
 
 func throttleField(f func(*Throttle) any) func(*Config) any {
 	return func(c *Config) any { return f(&c.Throttle) }

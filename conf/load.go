@@ -323,7 +323,21 @@ func (l *loader) deriveDefaults() {
 		c.Quorum.ObserverSyncEnabled = strings.EqualFold(s.text, "true")
 	}
 	c.AutopurgeInterval = max(c.AutopurgeInterval, 0)
+	l.limitLargeRequests()
 	l.collectSuperUsers()
+}
+
+// limitLargeRequests puts what ZooKeeper takes for no limit into its own words.
+func (l *loader) limitLargeRequests() {
+	t := &l.config.Throttle
+	if t.LargeRequestMaxBytes <= 0 {
+		t.LargeRequestMaxBytes = 100 << 20
+		l.warnings.add(l.config.Origin("largeRequestMaxBytes"), "largeRequestMaxBytes", "is not positive, the default is taken")
+	}
+	if n := t.LargeRequestThresholdBytes; n == 0 || n < -1 {
+		t.LargeRequestThresholdBytes = -1
+		l.warnings.add(l.config.Origin("largeRequestThreshold"), "largeRequestThreshold", "is neither positive nor -1, no request is large")
+	}
 }
 
 func (l *loader) collectSuperUsers() {

@@ -199,12 +199,30 @@ func TestFourLetterWordAllowed(t *testing.T) {
 
 func TestOutstandingLimitIsSharedInAnEnsemble(t *testing.T) {
 	c := Default()
+	c.Quorum.Members = make([]members.Member, 5)
+	if got := c.OutstandingLimit(); got != 0 {
+		t.Errorf("without a limit: %d", got)
+	}
+	c.Throttle.GlobalOutstandingLimit = 1000
+	c.Quorum.Members = nil
 	if got := c.OutstandingLimit(); got != 1000 {
 		t.Errorf("standalone: %d", got)
 	}
 	c.Quorum.Members = make([]members.Member, 5)
 	if got := c.OutstandingLimit(); got != 250 {
 		t.Errorf("five voters: %d", got)
+	}
+}
+
+// TestLargeRequestLimitsAreMadeGood: what ZooKeeper takes for no limit is none, with a
+// warning.
+func TestLargeRequestLimitsAreMadeGood(t *testing.T) {
+	c, ws, err := Load("", nil, []string{"largeRequestThreshold=-7", "largeRequestMaxBytes=0"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.Throttle.LargeRequestThresholdBytes != -1 || c.Throttle.LargeRequestMaxBytes != 100<<20 || len(ws) != 2 {
+		t.Errorf("%d of %d, %v", c.Throttle.LargeRequestThresholdBytes, c.Throttle.LargeRequestMaxBytes, ws)
 	}
 }
 

@@ -27,6 +27,8 @@ var shownBy = map[string]string{
 	"quota / metrics":                              "TestQuotaMetrics",
 	"storage / durability":                         "TestKill",
 	"storage / reads Java data directories":        "TestMoveFromJavaAndBack",
+	"limits / outstanding and request throttle":    "TestRequestThrottle",
+	"limits / throttled op error":                  "TestThrottledOp",
 	"4lw / whitelist, ruok, isro":                  "TestWhitelist",
 	"4lw / srvr, stat":                             "TestFourLetterWords",
 	"4lw / conf, envi, dirs":                       "TestFourLetterWords",
@@ -132,6 +134,7 @@ quota / hard limits
 quota / stats node kept
 system / protected nodes
 reconfig / errors
+limits / large requests
 `), "\n")
 
 // TestEveryFeatureIsShown: each feature of the list has a script, each script

@@ -139,6 +139,7 @@ func serverConfig(c *conf.Config, log *zap.Logger) server.Config {
 		SessionTimeoutMin: c.MinSessionTimeout, SessionTimeoutMax: c.MaxSessionTimeout,
 		ConnsPerIP: c.MaxClientCnxns, ConnsMax: c.MaxCnxns,
 		ConnThrottle:     connThrottle(c),
+		Requests:         requestLimits(c),
 		HandshakeTimeout: c.SessionlessCnxnTimeout, TCPKeepAlive: c.ClientTCPKeepAlive,
 		RequestBytesMax: c.MaxBufferBytes, OversizedBytesMax: int(c.OversizedRequestBytesMax),
 		MultiReadBytesMax: int(c.MultiReadBytesMax), WatchBytesMax: c.WatchBytesMax,
@@ -230,4 +231,16 @@ func connThrottle(c *conf.Config) *server.ConnThrottle {
 		t.LocalWeight = c.ConnectionThrottle.LocalWeight
 	}
 	return t
+}
+
+// requestLimits translates the bounds of all clients together.
+func requestLimits(c *conf.Config) server.RequestLimits {
+	r := server.RequestLimits{
+		Outstanding: c.OutstandingLimit(), MaxRequests: c.Throttle.MaxRequests, ThrottledWait: c.Throttle.ThrottledOpWait,
+		DropStale: c.Throttle.DropStale, StaleLatency: c.Throttle.StaleLatencyCheck,
+	}
+	if c.Throttle.LargeRequestThresholdBytes > 0 {
+		r.LargeBytes, r.LargeBytesMax = c.Throttle.LargeRequestThresholdBytes, c.Throttle.LargeRequestMaxBytes
+	}
+	return r
 }

@@ -214,6 +214,9 @@ func (r *Replica) notifySinks() {
 		r.resume[i] = nil
 	}
 	r.resume = r.resume[:0]
+	if r.limits.MaxRequests > 0 {
+		r.limits.next()
+	}
 }
 
 // end closes a client from the server's side. Loop only.
@@ -243,7 +246,7 @@ func (c *Client) complete(o *owner, zxid int64, res *znode.Result) {
 	c.r.Stats.Updates.Add(ms)
 	c.r.Stats.Sent.Add(1)
 	c.r.markDirty(c)
-	c.queue.pop()
+	c.pop()
 	c.answerWrite(o, zxid, res)
 }
 
@@ -332,10 +335,11 @@ func (c *Client) drain() demand {
 		case entryReply:
 			c.answerNow(e)
 		}
-		c.queue.pop()
+		c.pop()
 		c.r.markDirty(c)
 	}
-	if c.paused && c.queue.len() <= c.r.opt.QueueLimit/2 && len(c.out) < c.r.opt.OutBytes {
+	if c.paused && c.queue.len() <= c.r.opt.QueueLimit/2 && len(c.out) < c.r.opt.OutBytes &&
+		(c.queue.len() == 0 || !c.r.limits.crowded()) {
 		c.paused = false
 		c.listenAgain()
 		c.r.resume = append(c.r.resume, c)

@@ -30,8 +30,8 @@ const (
 )
 
 // Sink is what a client needs of its connection. Methods are called by the
-// goroutine that applies transactions, without any lock held, and must not
-// block.
+// goroutine that applies transactions, and Resume by those that feed others too,
+// without any lock held, and must not block.
 type Sink interface {
 	// Flush says that the client's output has grown. When the client's state is
 	// StateClosed the connection is to be closed once the output is written.
@@ -68,6 +68,15 @@ type Client struct {
 	behind      bool // Feed stopped because a write waits for a sync to be answered
 	dirty       bool // listed in Replica.dirty; owned by the applying goroutine
 	hasReadOnly bool
+	// What follows is of limiter, and unused without limits. reserved is the size of a
+	// large request that is being handled, announced says that the length of the packet
+	// which begins was looked at; stalledBytes of what was fed have waited for their turn
+	// since stalledAt; inLine says that the client is in the line.
+	reserved     int32
+	announced    bool
+	inLine       bool
+	stalledBytes int
+	stalledAt    int64
 	// skip is how many bytes of an oversized request are still to be dropped;
 	// owned by the feeding goroutine.
 	skip int
@@ -135,13 +144,10 @@ func (c *Client) Unpause() bool {
 	return true
 }
 
-// push queues one request that has to wait for its turn. c.mu is held.
-func (c *Client) push(e entry, body []byte) { c.queue.push(e, body) }
-
 // full reports whether the client has to wait before more is read from it.
 func (c *Client) full() bool {
 	return c.queue.len() >= c.r.opt.QueueLimit || c.queue.bytes() >= c.r.opt.QueueBytes ||
-		len(c.out) >= c.r.opt.OutBytes
+		len(c.out) >= c.r.opt.OutBytes || c.queue.len() > 0 && c.r.limits.crowded()
 }
 
 // setState moves the client on; the caller holds c.mu.

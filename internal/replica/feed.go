@@ -77,6 +77,9 @@ func (c *Client) Feed(buf []byte, now int64, subs []Submission) (int, []Submissi
 		if more {
 			continue
 		}
+		if c.r.limits.MaxRequests > 0 {
+			f.yield()
+		}
 		return f.n, f.subs, f.status, nil
 	}
 }
@@ -127,6 +130,7 @@ func (f *feed) run() (again bool, err error) {
 			break
 		}
 		f.n += wire.FrameHeaderBytes + len(frame)
+		c.announced = false
 	}
 	f.settle()
 	// A node is read at once; what takes longer, or may be followed by more, is not.
@@ -207,6 +211,11 @@ func (f *feed) next() (frame []byte, ok bool, err error) {
 	if size > f.c.r.opt.RequestBytesMax {
 		return f.oversized(rest, size)
 	}
+	if f.c.r.limits.LargeBytes > 0 {
+		if err := f.announced(size); err != nil {
+			return nil, false, err
+		}
+	}
 	rest = rest[wire.FrameHeaderBytes:]
 	if len(rest) < size {
 		return nil, false, nil
@@ -270,7 +279,19 @@ func (f *feed) frame(frame []byte) (demand, error) {
 		f.n -= wire.FrameHeaderBytes + len(frame) // not consumed yet
 		return demand{}, nil
 	}
-	need := f.request(h, frame[wire.RequestHeaderBytes:])
+	var need demand
+	if body := frame[wire.RequestHeaderBytes:]; c.r.limits.on {
+		var err error
+		if need, err = f.within(h, body); err != nil {
+			return need, err
+		}
+		if f.status == Wait {
+			f.n -= wire.FrameHeaderBytes + len(frame) // not consumed yet
+			return demand{}, nil
+		}
+	} else {
+		need = f.request(h, body)
+	}
 	if need.kind != needNothing {
 		return need, nil
 	}

@@ -15,16 +15,17 @@ const (
 
 // entry is one request that was received and is not answered yet.
 type entry struct {
-	xid  int32
-	op   wire.Op
-	kind entryKind
-	code wire.Code // entryReply: the answer
-	zxid int64     // entryReply: the header's zxid, or zxidOfReply
-	last bool      // entryReply: the connection closes after it
-	ids  []wire.ID // entryRead: the credentials at the time of arrival
-	off  int       // entryRead: where its body is in requestQueue.bodies
-	size int
-	held int // entryWrite: the size of its body, which waits elsewhere
+	xid   int32
+	op    wire.Op
+	kind  entryKind
+	code  wire.Code // entryReply: the answer
+	zxid  int64     // entryReply: the header's zxid, or zxidOfReply
+	last  bool      // entryReply: the connection closes after it
+	large int32     // the size of a large request that waits: see limiter
+	ids   []wire.ID // entryRead: the credentials at the time of arrival
+	off   int       // entryRead: where its body is in requestQueue.bodies
+	size  int
+	held  int // entryWrite: the size of its body, which waits elsewhere
 }
 
 // requestQueue is the FIFO of a client's unanswered requests. Bodies of

@@ -58,6 +58,8 @@ type Options struct {
 	// EnforceAuth lists the schemes of which a connection must hold one before
 	// anything but auth is served (enforce.auth.schemes). Empty: none.
 	EnforceAuth []string
+	// Limits bound the requests of all clients together.
+	Limits Limits
 	// ReapMillis is the interval of the container and TTL check, ReapPerCheck
 	// how many nodes one check may delete, and NeverUsedMillis after how long a
 	// container that never had a child goes too (0: never).
@@ -202,6 +204,7 @@ type Replica struct {
 	now      int64 // monotonic ms of the step under way
 
 	digests digestLog
+	limits  limiter
 	unread  atomic.Int64 // bytes of events that wait in all outputs
 	// Stats count for the four-letter words and metrics.
 	Stats Stats
@@ -233,6 +236,7 @@ func New(o Options, t Time) *Replica {
 		age:          session.NewClock(2*o.StepMillis, now),
 	}
 	r.watches.Limit(o.WatchBytesMax)
+	r.limits.init(o.Limits)
 	r.db.Store(o.Tree)
 	for id, timeout := range o.Tree.Sessions() {
 		r.openSession(id, timeout)

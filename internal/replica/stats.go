@@ -25,6 +25,12 @@ type Stats struct {
 	AuthFailed                          atomic.Int64
 	SessionsExpired                     atomic.Int64
 	Oversized                           atomic.Int64
+	// LargeRejected are requests that cost their connection, as Limits.LargeBytesMax
+	// wants it; ThrottleWaits requests that found no room, ThrottleTimes how long they
+	// and all others waited for it in ms; ThrottledOps those refused for that, Stale and
+	// StaleDropped those that had waited for longer than their session's timeout.
+	LargeRejected, ThrottleWaits, ThrottledOps, Stale, StaleDropped atomic.Int64
+	ThrottleTimes                                                   Summary
 }
 
 // Latency returns the time from receipt to answer of requests, in ms.
@@ -37,10 +43,11 @@ func (s *Stats) Latency() (lowest int64, avg float64, highest int64, count int64
 func (s *Stats) Reset() {
 	for _, c := range []*atomic.Int64{
 		&s.Received, &s.Sent, &s.ReceivedBytes, &s.Connects, &s.Reconnects, &s.Proposals, &s.Commits, &s.AuthFailed, &s.SessionsExpired, &s.Oversized,
+		&s.LargeRejected, &s.ThrottleWaits, &s.ThrottledOps, &s.Stale, &s.StaleDropped,
 	} {
 		c.Store(0)
 	}
-	for _, m := range []*Summary{&s.Reads, &s.Updates, &s.Created, &s.Deleted, &s.Changed, &s.Children} {
+	for _, m := range []*Summary{&s.Reads, &s.Updates, &s.Created, &s.Deleted, &s.Changed, &s.Children, &s.ThrottleTimes} {
 		m.Reset()
 	}
 }

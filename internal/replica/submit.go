@@ -248,6 +248,7 @@ func (r *Replica) detach(c *Client) {
 	c.mu.Lock()
 	c.setState(StateClosed)
 	s := c.session
+	c.uncount()
 	c.mu.Unlock()
 	if s != nil && s.client == c {
 		s.heard.Store(s.lastHeard(r.age.At(r.now)))

@@ -5,6 +5,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/quorate/quorate/internal/replica"
 	"github.com/quorate/quorate/zab/txnlog"
 	"github.com/quorate/quorate/znode"
 )
@@ -27,6 +28,8 @@ type Config struct {
 	ConnsPerIP, ConnsMax int
 	// ConnThrottle bounds the rate of sessions; nil = it does not.
 	ConnThrottle *ConnThrottle
+	// Requests bounds the requests of all clients together.
+	Requests RequestLimits
 	// HandshakeTimeout ends connections that open no session
 	// (nio.sessionlessCnxnTimeout); 0 = 10 s.
 	HandshakeTimeout time.Duration
@@ -116,6 +119,28 @@ type Config struct {
 	Version string
 
 	hooks hooks
+}
+
+// RequestLimits bounds the requests that are under way at one time, as ZooKeeper's
+// keys do; see [replica.Limits]. 0 is no bound.
+type RequestLimits struct {
+	// Outstanding is globalOutstandingLimit, MaxRequests request_throttle_max_requests,
+	// ThrottledWait throttled_op_wait_time.
+	Outstanding, MaxRequests int
+	ThrottledWait            time.Duration
+	// DropStale and StaleLatency are request_throttle_drop_stale and
+	// request_stale_latency_check.
+	DropStale, StaleLatency bool
+	// LargeBytes is largeRequestThreshold, LargeBytesMax largeRequestMaxBytes.
+	LargeBytes, LargeBytesMax int
+}
+
+func (r *RequestLimits) limits() replica.Limits {
+	return replica.Limits{
+		Outstanding: r.Outstanding, MaxRequests: r.MaxRequests, ThrottledMillis: r.ThrottledWait.Milliseconds(),
+		StaleLatency: r.StaleLatency, DropStale: r.DropStale,
+		LargeBytes: r.LargeBytes, LargeBytesMax: r.LargeBytesMax,
+	}
 }
 
 // hooks are how tests reach what is below the server. The zero value is none.

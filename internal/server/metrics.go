@@ -112,6 +112,7 @@ func (m *metricSet) summary(name string, kind metricKind, s *replica.Summary) {
 func (s *Server) metrics(r role) []metric {
 	var m metricSet
 	s.requestMetrics(&m)
+	s.limitMetrics(&m)
 	s.treeMetrics(&m)
 	s.runtimeMetrics(&m)
 	s.bucket.metrics(&m)
@@ -145,7 +146,6 @@ func (s *Server) requestMetrics(m *metricSet) {
 	m.counter("commit_count", st.Commits.Load())
 	m.counter("connection_rejected", s.stats.rejected.Load())
 	m.counter("sessionless_connections_expired", s.stats.sessionless.Load())
-	m.counter("large_requests_rejected", st.Oversized.Load())
 	m.counter("stale_sessions_expired", st.SessionsExpired.Load())
 	m.summary("readlatency", detailed, &st.Reads)
 	m.summary("updatelatency", detailed, &st.Updates)
@@ -153,6 +153,18 @@ func (s *Server) requestMetrics(m *metricSet) {
 	m.summary("node_deleted_watch_count", simple, &st.Deleted)
 	m.summary("node_changed_watch_count", simple, &st.Changed)
 	m.summary("node_children_watch_count", simple, &st.Children)
+}
+
+// limitMetrics tell of the limits of all clients together.
+func (s *Server) limitMetrics(m *metricSet) {
+	st := &s.rep.Stats
+	m.counter("large_requests_rejected", st.LargeRejected.Load())
+	m.counter("quorate_oversized_requests", st.Oversized.Load())
+	m.counter("request_throttle_wait_count", st.ThrottleWaits.Load())
+	m.counter("throttled_ops", st.ThrottledOps.Load())
+	m.counter("stale_requests", st.Stale.Load())
+	m.counter("stale_requests_dropped", st.StaleDropped.Load())
+	m.summary("request_throttle_queue_time_ms", detailed, &st.ThrottleTimes)
 }
 
 // uptime is how long the server has been open, in ms.

@@ -157,6 +157,7 @@ func (s *Server) replicaOptions() replica.Options {
 		ReapPerCheck:      reapPerCheck(c),
 		NeverUsedMillis:   c.NeverUsed.Milliseconds(),
 		Settle:            s.settle,
+		Limits:            c.Requests.limits(),
 		Crowded:           s.loop.signal,
 	}
 	s.bucket = newConnBucket(c.ConnThrottle, c.Ensemble != nil && c.Ensemble.LocalSessions, s.mono())
