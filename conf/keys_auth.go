@@ -38,8 +38,8 @@ var authKeys = append(with([]Key{
 		Meaning: "A connection whose SASL exchange failed stays, unauthenticated.",
 	},
 	{
-		Name: "authProvider.SUFFIX", Use: Kept,
-		Meaning: "Java class of a further authentication provider.",
+		Name:    "authProvider.SUFFIX",
+		Meaning: "Java class of a further authentication provider. org.apache.zookeeper.server.auth.EnsembleAuthenticationProvider adds the scheme ensemble; those of ip and digest are there anyway; others get a warning.",
 	},
 	{
 		Name: "X509AuthenticationProvider.superUser", Use: Kept, field: authField(func(a *Auth) any { return &a.X509SuperUser }),
@@ -54,8 +54,8 @@ var authKeys = append(with([]Key{
 		Meaning: "Further such ids.",
 	},
 	{
-		Name: "ensembleAuthName", Use: Kept, field: authField(func(a *Auth) any { return &a.EnsembleNames }),
-		Meaning: "Ensemble names the scheme ensemble accepts, separated by commas.",
+		Name: "ensembleAuthName", field: authField(func(a *Auth) any { return &a.EnsembleNames }),
+		Meaning: "Names that the scheme ensemble accepts, separated by commas: a client that gives another is cut off, to try the next address. Default: any. Needs the provider in authProvider.",
 	},
 	{
 		Name: "SASLAuthenticationProvider.superPassword", Secret: true, Use: Kept, field: scratch[string],
@@ -93,6 +93,16 @@ var authKeys = append(with([]Key{
 	Name: "java.security.auth.login.config", Source: JVM, Use: Kept, field: scratch[string],
 	Meaning: "JAAS file.",
 })
+
+// EnsembleProvider is the class of authProvider that adds the scheme ensemble.
+const EnsembleProvider = authPackage + "EnsembleAuthenticationProvider"
+
+const authPackage = "org.apache.zookeeper.server.auth."
+
+// servedProviders are the classes that authProvider may name without a warning.
+var servedProviders = []string{
+	EnsembleProvider, authPackage + "IPAuthenticationProvider", authPackage + "DigestAuthenticationProvider",
+}
 
 func authField(f func(*Auth) any) func(*Config) any {
 	return func(c *Config) any { return f(&c.Auth) }

@@ -6,6 +6,7 @@ import (
 	"io"
 	"maps"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/spf13/viper"
@@ -363,6 +364,10 @@ func (l *loader) warnUnserved() {
 	faulty := l.faultyKeys()
 	for _, name := range sortedKeys(l.settings) {
 		s := l.settings[name]
+		if s.key.Name == "authProvider.SUFFIX" && !slices.Contains(servedProviders, s.text) {
+			l.warnings.add(s.origin, name, "names a provider that this version does not serve")
+			continue
+		}
 		if s.key.Use == Kept && !faulty[name] && s.asksForSomething() && (s.key.Section != ensembleSection || l.config.Distributed()) {
 			l.warnings.add(s.origin, name, "is accepted, but this version does not serve it")
 		}

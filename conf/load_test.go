@@ -3,6 +3,7 @@ package conf
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -144,6 +145,21 @@ func TestSASLRequirementIsASchemeWithAProvider(t *testing.T) {
 	sets = append(sets, "authProvider.x=org.apache.zookeeper.server.auth.SASLAuthenticationProvider")
 	if _, _, err := Load("", nil, sets); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestProvidersThatAreNotServedAreToldOf: those that are need no warning.
+func TestProvidersThatAreNotServedAreToldOf(t *testing.T) {
+	const pkg = "org.apache.zookeeper.server.auth."
+	c, ws, err := Load("", nil, []string{
+		"authProvider.1=" + pkg + "EnsembleAuthenticationProvider", "authProvider.2=" + pkg + "DigestAuthenticationProvider",
+		"authProvider.3=com.example.Provider", "ensembleAuthName=a, b",
+	})
+	if err != nil || len(ws) != 1 || !strings.Contains(ws[0].String(), "authProvider.3") {
+		t.Errorf("%v, error %v", ws, err)
+	}
+	if names := c.Auth.EnsembleNames; !slices.Equal(names, []string{"a", "b"}) {
+		t.Errorf("%q", names)
 	}
 }
 

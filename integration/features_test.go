@@ -129,6 +129,7 @@ acl / skipACL=yes
 acl / digest switch and hash choice
 acl / credentials belong to the connection
 auth / SASL failures
+auth / ensemble name
 quota / soft limits, listing, removal
 quota / hard limits
 quota / stats node kept

@@ -105,7 +105,7 @@ func (a *Auth) Scheme(name string) Scheme {
 
 // Authenticate answers an auth packet (op 100): the ids to add to the
 // connection's, or the code of the reply, after which the connection is to be
-// closed. Nobody becomes world, and sasl has an operation of its own.
+// closed; AuthHangUp is no reply. Nobody becomes world, and sasl has an operation of its own.
 func (a *Auth) Authenticate(scheme string, data []byte, remote netip.Addr) ([]wire.ID, wire.Code) {
 	s := a.Scheme(scheme)
 	if s == nil {

@@ -100,6 +100,32 @@ func TestFurtherSchemes(t *testing.T) {
 	}
 }
 
+// TestEnsembleScheme: only a name that is not on the list is refused, without an answer.
+func TestEnsembleScheme(t *testing.T) {
+	remote := netip.MustParseAddr("10.1.2.3")
+	for _, c := range []struct {
+		names []string
+		name  []byte
+		want  wire.Code
+	}{
+		{nil, nil, wire.OK},
+		{nil, []byte("x"), wire.OK},
+		{[]string{"x", "y"}, []byte("y"), wire.OK},
+		{[]string{"x", "y"}, []byte{}, wire.OK},
+		{[]string{"x", "y"}, []byte("Y"), AuthHangUp},
+	} {
+		e := &Ensemble{Names: c.names}
+		a := mustAuth(t, AuthConfig{Schemes: []Scheme{e}})
+		if got, code := a.Authenticate("ensemble", c.name, remote); code != c.want || len(got) != 0 {
+			t.Errorf("%q among %q: %v, %v", c.name, c.names, got, code)
+		}
+		skipped, accepted, refused := e.Skipped.Load(), e.Accepted.Load(), e.Refused.Load()
+		if skipped+accepted+refused != 1 || (refused == 1) != (c.want != wire.OK) || (accepted == 1) != (string(c.name) == "y") {
+			t.Errorf("%q among %q: %d skipped, %d accepted, %d refused", c.name, c.names, skipped, accepted, refused)
+		}
+	}
+}
+
 func TestHostAddress(t *testing.T) {
 	for addr, want := range map[string]string{
 		"127.0.0.1":        "127.0.0.1",

@@ -27,6 +27,7 @@ var obeyedInConf = map[string]string{
 	"standaloneEnabled":         "decides whether there is an ensemble",
 	"multiAddress.enabled":      "allows several addresses in the member list",
 	"observer.syncEnabled":      "the same as syncEnabled",
+	"authProvider.SUFFIX":       "Auth.Providers are looked through",
 	"globalOutstandingLimit":    "OutstandingLimit divides it in an ensemble",
 	"metricsProvider.className": "Metrics.Prometheus asks for it",
 }

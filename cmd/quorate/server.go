@@ -150,6 +150,7 @@ func serverConfig(c *conf.Config, log *zap.Logger) server.Config {
 		Access: server.Access{
 			SkipACL: c.Auth.SkipACL, DigestDisabled: !c.Auth.DigestEnabled,
 			DigestAlg: c.Auth.DigestAlg, SuperDigest: c.Auth.SuperDigest, Enforce: enforcedSchemes(c),
+			EnsembleNamed: namesEnsemble(c), EnsembleNames: c.Auth.EnsembleNames,
 		},
 		WatchesOptimized: c.WatchManagerName == "org.apache.zookeeper.server.watch.WatchManagerOptimized",
 		TreeBytes:        c.Tree.BudgetBytes,
@@ -180,6 +181,16 @@ func enforcedSchemes(c *conf.Config) []string {
 		schemes = append(schemes, "sasl")
 	}
 	return schemes
+}
+
+// namesEnsemble reports whether the provider of the scheme ensemble is asked for.
+func namesEnsemble(c *conf.Config) bool {
+	for _, class := range c.Auth.Providers {
+		if class == conf.EnsembleProvider {
+			return true
+		}
+	}
+	return false
 }
 
 func allowedWords(c *conf.Config) []string {

@@ -443,6 +443,10 @@ func (f *feed) auth(h wire.RequestHeader, body []byte) {
 	if rd.Err() == nil {
 		add, code = c.r.opt.Rules.Auth.Authenticate(string(p.Scheme), p.Auth, c.remote)
 	}
+	if code == znode.AuthHangUp {
+		c.setState(StateClosed)
+		return
+	}
 	if code == wire.OK && !c.addIDs(add) {
 		code = wire.ErrAuthFailed
 	}

@@ -113,7 +113,7 @@ func (s *Server) authorize(r *http.Request) (status int, text string) {
 		return http.StatusUnauthorized, "Not authenticated"
 	}
 	ids, code := s.rules.Auth.Authenticate(scheme, []byte(strings.TrimSpace(data)), remote.Addr().Unmap())
-	if code != wire.OK {
+	if code != wire.OK || len(ids) == 0 {
 		return http.StatusUnauthorized, "Not authenticated"
 	}
 	acl, err := s.rootACL()

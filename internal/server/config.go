@@ -162,6 +162,10 @@ type Access struct {
 	// SHA1), SuperDigest the id that may do everything ("" = nobody).
 	DigestDisabled         bool
 	DigestAlg, SuperDigest string
+	// EnsembleNamed adds the scheme by which clients say which ensemble they mean, and
+	// EnsembleNames are the names that are this one's; nil = any.
+	EnsembleNamed bool
+	EnsembleNames []string
 	// Enforce lists schemes of which every connection must hold one.
 	Enforce []string
 }

@@ -113,6 +113,7 @@ func (s *Server) metrics(r role) []metric {
 	var m metricSet
 	s.requestMetrics(&m)
 	s.limitMetrics(&m)
+	s.ensembleMetrics(&m)
 	s.treeMetrics(&m)
 	s.runtimeMetrics(&m)
 	s.bucket.metrics(&m)
@@ -165,6 +166,15 @@ func (s *Server) limitMetrics(m *metricSet) {
 	m.counter("stale_requests", st.Stale.Load())
 	m.counter("stale_requests_dropped", st.StaleDropped.Load())
 	m.summary("request_throttle_queue_time_ms", detailed, &st.ThrottleTimes)
+}
+
+// ensembleMetrics count the clients that named an ensemble.
+func (s *Server) ensembleMetrics(m *metricSet) {
+	if e := s.ensemble; e != nil {
+		m.counter("ensemble_auth_skip", e.Skipped.Load())
+		m.counter("ensemble_auth_success", e.Accepted.Load())
+		m.counter("ensemble_auth_fail", e.Refused.Load())
+	}
 }
 
 // uptime is how long the server has been open, in ms.

@@ -33,6 +33,8 @@ type Server struct {
 	txns    *txnlog.Log
 	rep     *replica.Replica
 	loop    *loop
+	// ensemble is the scheme by which clients name one; nil when there is none.
+	ensemble *znode.Ensemble
 	// member is the stage of a member of an ensemble; nil for a server that is
 	// alone.
 	member *member
@@ -184,9 +186,14 @@ func reapPerCheck(c *Config) int {
 // makeRules turns the settings into what the database goes by.
 func (s *Server) makeRules() error {
 	c := &s.cfg
+	var schemes []znode.Scheme
+	if c.Access.EnsembleNamed {
+		s.ensemble = &znode.Ensemble{Names: c.Access.EnsembleNames}
+		schemes = append(schemes, s.ensemble)
+	}
 	auth, err := znode.NewAuth(znode.AuthConfig{
 		DigestDisabled: c.Access.DigestDisabled, DigestAlg: c.Access.DigestAlg,
-		SuperDigest: c.Access.SuperDigest, SkipACL: c.Access.SkipACL,
+		SuperDigest: c.Access.SuperDigest, SkipACL: c.Access.SkipACL, Schemes: schemes,
 	})
 	if err != nil {
 		return err

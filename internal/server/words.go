@@ -136,6 +136,9 @@ func (s *Server) wordSrst(q *wordQuery) {
 func (s *Server) resetStats() {
 	s.rep.Stats.Reset()
 	s.stats.reset()
+	if e := s.ensemble; e != nil {
+		e.Reset()
+	}
 }
 
 func (s *Server) wordGtmk(q *wordQuery) { fmt.Fprint(q, s.stats.traceMask.Load()) }
