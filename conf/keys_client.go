@@ -104,8 +104,8 @@ var sessionKeys = []Key{
 		field:   func(c *Config) any { return &c.LocalSessionsUpgradingEnabled },
 	},
 	{
-		Name: "closeSessionTxn.enabled", Source: Property, Use: Kept, Default: "true",
-		Meaning: "The transaction that closes a session lists the ephemerals it removes. Switch off only beside servers older than 3.6.",
+		Name: "closeSessionTxn.enabled", Source: Property, Default: "true",
+		Meaning: "The transaction that closes a session lists the ephemerals it removes. Switch off only beside servers older than 3.6, on all servers alike: a Java server reads a log by its own setting.",
 		field:   func(c *Config) any { return &c.CloseSessionTxn },
 	},
 }

@@ -32,6 +32,9 @@ type Rules struct {
 	EnforceQuota bool
 	// Digest appends the tree's digest to every transaction.
 	Digest bool
+	// BareCloseSession leaves the list of ephemerals out of closeSession
+	// (closeSessionTxn.enabled=false), for servers before 3.6, which cannot read it.
+	BareCloseSession bool
 	// ReconfigEnabled admits reconfig, which is refused (-123) without.
 	ReconfigEnabled bool
 	// Reconfig judges a reconfig that passed the checks that come before: it

@@ -21,6 +21,7 @@ func (p *Preparer) createSession(dst []byte, r *wire.Reader) ([]byte, wire.Code)
 func (p *Preparer) closeSession(dst []byte, req *Request) ([]byte, wire.Code) {
 	digest := p.digest
 	p.pending.begin()
+	bare := len(dst)
 	names := p.ephemerals(req.Session)
 	dst = wire.AppendInt(dst, int32(len(names)))
 	for _, name := range names {
@@ -32,6 +33,9 @@ func (p *Preparer) closeSession(dst []byte, req *Request) ([]byte, wire.Code) {
 		}
 	}
 	p.pending.commit()
+	if p.rules.BareCloseSession {
+		return dst[:bare], wire.OK
+	}
 	return dst, wire.OK
 }
 

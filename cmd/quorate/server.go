@@ -146,7 +146,8 @@ func serverConfig(c *conf.Config, log *zap.Logger) server.Config {
 		Words:         allowedWords(c),
 		ExtendedTypes: c.ExtendedTypesEnabled, Emulate353TTL: c.Emulate353TTLNodes,
 		EnforceQuota: c.EnforceQuota, NoDigest: !c.DigestEnabled,
-		ReconfigEnabled: c.Quorum.ReconfigEnabled,
+		BareCloseSession: !c.CloseSessionTxn,
+		ReconfigEnabled:  c.Quorum.ReconfigEnabled,
 		Access: server.Access{
 			SkipACL: c.Auth.SkipACL, DigestDisabled: !c.Auth.DigestEnabled,
 			DigestAlg: c.Auth.DigestAlg, SuperDigest: c.Auth.SuperDigest, Enforce: enforcedSchemes(c),

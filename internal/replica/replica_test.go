@@ -7,6 +7,7 @@ import (
 
 	"github.com/quorate/quorate/internal/replica"
 	"github.com/quorate/quorate/wire"
+	"github.com/quorate/quorate/znode"
 )
 
 func TestPipelinedReadsSeeTheWritesBeforeThemAndNoLater(t *testing.T) {
@@ -370,5 +371,35 @@ func TestEnforcedAuthentication(t *testing.T) {
 	q := w.connected(10000)
 	if a := q.ask(wire.XidPing, wire.OpPing, nil); a.Err != wire.ErrSessionClosedRequiresAuth || q.c.State() != replica.StateClosed {
 		t.Fatalf("ping without auth: %+v", a)
+	}
+}
+
+// TestBareCloseSession: the transaction lists no ephemerals, and they go all the same,
+// the tree's digest being what the transaction says.
+func TestBareCloseSession(t *testing.T) {
+	for _, bare := range []bool{false, true} {
+		w := newWorld(t, func(o *replica.Options) { o.Rules.BareCloseSession = bare })
+		p, q := w.connected(10000), w.connected(10000)
+		p.must(wire.OpCreate, create("/e1", "", wire.FlagEphemeral))
+		p.must(wire.OpCreate, create("/e2", "", wire.FlagEphemeral))
+		if _, err := p.send(request(9, wire.OpCloseSession, nil)); err != nil {
+			t.Fatal(err)
+		}
+		var txn znode.Txn
+		payload := w.log.payloads[0][znode.TxnHeaderBytes:]
+		if _, err := znode.DecodeTxn(payload, wire.OpCloseSession, &txn); err != nil || txn.CloseSession.Present == bare {
+			t.Errorf("bare %v: %+v, %v", bare, txn.CloseSession, err)
+		}
+		w.commit()
+		for _, path := range []string{"/e1", "/e2"} {
+			if a := q.ask(1, wire.OpExists, unwatched(path)); a.Err != wire.ErrNoNode {
+				t.Errorf("bare %v: %s: %v", bare, path, a.Err)
+			}
+		}
+		w.r.View(func(tree *znode.Tree) {
+			if n := tree.DigestMismatches(); n != 0 {
+				t.Errorf("bare %v: %d digests differ", bare, n)
+			}
+		})
 	}
 }

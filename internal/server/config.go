@@ -54,6 +54,9 @@ type Config struct {
 	EnforceQuota bool
 	// NoDigest leaves the tree's digest out of transactions (digest.enabled).
 	NoDigest bool
+	// BareCloseSession leaves the ephemerals out of the transaction that closes a
+	// session (closeSessionTxn.enabled=false).
+	BareCloseSession bool
 	// ReconfigEnabled decides how reconfig is refused.
 	ReconfigEnabled bool
 	// Access is who may do what.

@@ -201,7 +201,8 @@ func (s *Server) makeRules() error {
 	s.rules = znode.Rules{
 		Kinds:        znode.OwnerKinds{Extended: c.ExtendedTypes, Emulate353: c.Emulate353TTL},
 		EnforceQuota: c.EnforceQuota, Digest: !c.NoDigest,
-		ReconfigEnabled: c.ReconfigEnabled, Auth: auth,
+		BareCloseSession: c.BareCloseSession,
+		ReconfigEnabled:  c.ReconfigEnabled, Auth: auth,
 	}
 	return nil
 }
