@@ -228,6 +228,9 @@ type Auth struct {
 	SuperUsers []string
 	// X509SuperUser is the subject that may do everything.
 	X509SuperUser string
+	// ForwardedFor has the administration server take a client's address from
+	// the header X-Forwarded-For, which anybody can write who reaches it.
+	ForwardedFor bool
 	// EnsembleNames is the list of names the ensemble scheme accepts.
 	EnsembleNames []string
 	// Providers maps the suffix of authProvider.<suffix> to a Java class name.

@@ -66,8 +66,8 @@ var authKeys = append(with([]Key{
 		Meaning: "ACL id that every SASL user matches.",
 	},
 	{
-		Name: "IPAuthenticationProvider.usexforwardedfor", Default: "false", Use: Kept, field: scratch[bool],
-		Meaning: "The administration server takes a client's address from X-Forwarded-For.",
+		Name: "IPAuthenticationProvider.usexforwardedfor", Default: "false", field: authField(func(a *Auth) any { return &a.ForwardedFor }),
+		Meaning: "The administration server takes a client's address for the scheme ip from the header X-Forwarded-For, if there is one. Only behind a proxy that writes it.",
 	},
 	{
 		Name: "sasl.serverconfig", Default: "Server", Use: Kept, field: scratch[string],

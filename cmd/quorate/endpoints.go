@@ -18,6 +18,7 @@ func adminConfig(c *conf.Config) *server.AdminConfig {
 		Addr:       net.JoinHostPort(c.Admin.Address, strconv.Itoa(c.Admin.Port)),
 		CommandURL: c.Admin.CommandURL, IdleTimeout: c.Admin.IdleTimeout,
 		NoSnapshot: !c.Admin.SnapshotEnabled, SnapshotInterval: c.Admin.RateLimiterInterval,
+		ForwardedFor:  c.Auth.ForwardedFor,
 		InitialConfig: c.InitialText, Properties: c.Properties,
 	}
 }

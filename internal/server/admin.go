@@ -24,6 +24,9 @@ type AdminConfig struct {
 	// SnapshotInterval lies between two of them; 0 = no bound.
 	NoSnapshot       bool
 	SnapshotInterval time.Duration
+	// ForwardedFor takes a client's address from the header X-Forwarded-For
+	// (IPAuthenticationProvider.usexforwardedfor).
+	ForwardedFor bool
 	// InitialConfig is what the command initial_configuration shows: the text of
 	// the configuration file.
 	InitialConfig string

@@ -108,11 +108,11 @@ func (s *Server) authorize(r *http.Request) (status int, text string) {
 	if scheme == "" {
 		return http.StatusUnauthorized, "Auth info is missing for the command"
 	}
-	remote, err := netip.ParseAddrPort(r.RemoteAddr)
+	remote, err := s.remoteOf(r)
 	if err != nil {
 		return http.StatusUnauthorized, "Not authenticated"
 	}
-	ids, code := s.rules.Auth.Authenticate(scheme, []byte(strings.TrimSpace(data)), remote.Addr().Unmap())
+	ids, code := s.rules.Auth.Authenticate(scheme, []byte(strings.TrimSpace(data)), remote)
 	if code != wire.OK || len(ids) == 0 {
 		return http.StatusUnauthorized, "Not authenticated"
 	}
@@ -126,6 +126,17 @@ func (s *Server) authorize(r *http.Request) (status int, text string) {
 		}
 	}
 	return http.StatusOK, ""
+}
+
+// remoteOf is the address of who asks: of the socket, or the first of those that proxies
+// wrote down.
+func (s *Server) remoteOf(r *http.Request) (netip.Addr, error) {
+	if by := r.Header.Get("X-Forwarded-For"); by != "" && s.cfg.Admin.ForwardedFor {
+		first, _, _ := strings.Cut(by, ",")
+		return netip.ParseAddr(strings.TrimSpace(first))
+	}
+	remote, err := netip.ParseAddrPort(r.RemoteAddr)
+	return remote.Addr().Unmap(), err
 }
 
 // rootACL is the list of the root without what it allows to everybody; what is left

@@ -106,6 +106,43 @@ func TestAdminSnapshotNeedsPermission(t *testing.T) {
 	want("root of u", 403, "ip")
 }
 
+// TestAdminForwardedFor: the header counts only where it is asked for, and its first
+// address.
+func TestAdminForwardedFor(t *testing.T) {
+	for _, forwarded := range []bool{false, true} {
+		cfg := testConfig(t.TempDir())
+		withAdmin(&cfg)
+		cfg.Admin.ForwardedFor = forwarded
+		r := start(t, cfg)
+		acl := []wire.ACL{{Perms: wire.PermAll, ID: wire.ID{Scheme: "ip", ID: "10.1.0.0/16"}}}
+		r.client().must(wire.OpSetACL, wire.AppendInt(wire.AppendACLs(wire.AppendString(nil, "/"), acl), -1))
+		for _, c := range []struct {
+			header string
+			want   int
+		}{
+			{"10.1.2.3", 200},
+			{" 10.1.2.3 , 10.9.9.9", 200},
+			{"", 403},
+			{"10.9.9.9, 10.1.2.3", 403},
+			{"nobody", 401},
+		} {
+			req, err := http.NewRequest("GET", "http://"+r.s.AdminAddr()+"/commands/snapshot", nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			req.Header.Set("Authorization", "ip")
+			req.Header.Set("X-Forwarded-For", c.header)
+			want := c.want
+			if !forwarded {
+				want = 403
+			}
+			if status, _, _ := httpSend(t, req); status != want {
+				t.Errorf("forwarded %v, %q: status %d, want %d", forwarded, c.header, status, want)
+			}
+		}
+	}
+}
+
 func TestAdminSnapshotCanBeOff(t *testing.T) {
 	cfg := testConfig(t.TempDir())
 	withAdmin(&cfg)
