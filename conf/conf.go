@@ -71,7 +71,7 @@ type Config struct {
 	// MaxBufferBytes is jute.maxbuffer, the longest request packet in bytes.
 	// Raising it costs that much memory for every connection that uses it.
 	MaxBufferBytes int
-	// MaxBufferExtraBytes is what records in our own files may exceed
+	// MaxBufferExtraBytes is what the servers' own records may exceed
 	// MaxBufferBytes by.
 	MaxBufferExtraBytes int
 	// OversizedRequestBytesMax is up to which length a request longer than
@@ -112,10 +112,9 @@ type Config struct {
 	// FsyncWarningThreshold is how long one sync of the log may take before a
 	// warning is logged; 0 warns every time.
 	FsyncWarningThreshold time.Duration
-	// FlushDelay is how long the log may gather transactions before it syncs;
-	// 0 means that it syncs as soon as the disk is free.
-	FlushDelay time.Duration
-	// MaxBatchSize is how many transactions one sync covers at most.
+	// FlushDelay and MaxBatchSize bound what one sync of the Java server's log
+	// covers, by time and number. The log here goes by neither.
+	FlushDelay   time.Duration
 	MaxBatchSize int
 	// CommitLogCount is how many committed transactions stay in memory for
 	// peers that lag a little.

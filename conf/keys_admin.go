@@ -114,7 +114,7 @@ var javaPropertyKeys = with([]Key{
 	{Name: "maxResponseCacheSize", Default: "400", Unit: "replies", Meaning: "Encoded getData replies the Java server keeps; 0 or less none.", field: func(c *Config) any { return &c.MaxResponseCacheSize }},
 	{Name: "maxGetChildrenResponseCacheSize", Default: "400", Unit: "replies", Meaning: "The same for getChildren.", field: func(c *Config) any { return &c.MaxGetChildrenResponseCacheSize }},
 	{Name: "intBufferStartingSizeBytes", Default: "1024", Unit: "bytes", ClampMin: 32, Min: minInt32, Max: maxInt32, Meaning: "First size of encoding buffers.", field: scratch[int]},
-	{Name: "maxWriteQueuePollTime", Unit: "ms", Meaning: "Poll time of the log's queue; default a third of flushDelay.", field: scratch[int]},
+	{Name: "maxWriteQueuePollTime", Unit: "ms", Meaning: "How long the log waits for another transaction before it syncs, with flushDelay; default a third of that.", field: scratch[int]},
 	{Name: "watcherCleanThreadsNum", Default: "2", Meaning: "Threads that remove dead watchers.", field: scratch[int]},
 	{Name: "watcherCleanThreshold", Default: "1000", Meaning: "Dead watchers that start them.", field: scratch[int]},
 	{Name: "watcherCleanIntervalInSeconds", Default: "600", Unit: "s", Meaning: "Time that starts them.", field: scratch[int]},

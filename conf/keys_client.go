@@ -56,8 +56,8 @@ var clientKeys = []Key{
 		field:   func(c *Config) any { return &c.MaxBufferBytes },
 	},
 	{
-		Name: "jute.maxbuffer.extrasize", Source: Property, Use: Moot, Unit: "bytes", ClampMin: 1024, Min: minInt32, Max: maxInt32,
-		Meaning: "What the server's own records may exceed jute.maxbuffer by; default jute.maxbuffer, at least 1024.",
+		Name: "jute.maxbuffer.extrasize", Source: Property, Unit: "bytes", ClampMin: 1024, Min: minInt32, Max: maxInt32,
+		Meaning: "What the servers' own records may exceed jute.maxbuffer by; default jute.maxbuffer, at least 1024. Here it says what the members of an ensemble, Java servers among them, accept in a packet, beyond the 64 MiB that Quorate accepts anyway; records on disk may have up to 1 GiB.",
 		field:   func(c *Config) any { return &c.MaxBufferExtraBytes },
 	},
 	{

@@ -52,13 +52,13 @@ var dataKeys = []Key{
 		field:   func(c *Config) any { return &c.FsyncWarningThreshold },
 	},
 	{
-		Name: "flushDelay", Source: Property, Use: Kept, Default: "0", Unit: "ms", Min: 0, Max: maxInt32,
-		Meaning: "How long the log may gather transactions before it syncs; 0 means it syncs whenever the disk is free.",
+		Name: "flushDelay", Source: Property, Use: Moot, Default: "0", Unit: "ms", Min: 0, Max: maxInt32,
+		Meaning: "How long the log of the Java server may gather transactions before it syncs. Here it gathers while the disk works and no longer, as with 0: nobody waits for a sync that could begin.",
 		field:   func(c *Config) any { return &c.FlushDelay },
 	},
 	{
-		Name: "maxBatchSize", Source: Property, Use: Kept, Default: "1000", Unit: "transactions", Min: 1, Max: maxInt32,
-		Meaning: "Transactions one sync covers at most.",
+		Name: "maxBatchSize", Source: Property, Use: Moot, Default: "1000", Unit: "transactions", Min: 1, Max: maxInt32,
+		Meaning: "Transactions one sync of the Java server covers at most. Here it covers what has gathered; a larger batch is never slower than two.",
 		field:   func(c *Config) any { return &c.MaxBatchSize },
 	},
 	{
@@ -88,7 +88,7 @@ var dataKeys = []Key{
 	},
 	{
 		Name: "autopurge.purgeInterval", Use: Moot, Default: "0", Unit: "h",
-		Meaning: "How often the Java server removes old files; 0 or less never. Here that goes on by itself: see quorate.log.retainBytes.",
+		Meaning: "How often the Java server removes old files; 0 or less never. Here every checkpoint removes what it made needless, whatever this says: see quorate.log.retainBytes.",
 		field:   func(c *Config) any { return &c.AutopurgeInterval },
 	},
 }

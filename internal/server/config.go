@@ -37,6 +37,9 @@ type Config struct {
 	TCPKeepAlive bool
 	// RequestBytesMax is jute.maxbuffer; 0 = 1,048,575.
 	RequestBytesMax int
+	// RecordExtraBytes is by how much servers' own records may exceed that on their way
+	// between members (jute.maxbuffer.extrasize); 0 = RequestBytesMax.
+	RecordExtraBytes int
 	// OversizedBytesMax is the longest request that is skipped and refused
 	// instead of ending its connection; 0 = never skip.
 	OversizedBytesMax int
@@ -182,6 +185,7 @@ func (c *Config) fillDefaults() {
 	setDefault(&c.SessionTimeoutMax, 20*c.TickTime)
 	setDefault(&c.HandshakeTimeout, 10*time.Second)
 	setDefault(&c.RequestBytesMax, 0xfffff)
+	setDefault(&c.RecordExtraBytes, c.RequestBytesMax)
 	if c.Ensemble != nil {
 		c.Ensemble.fillDefaults()
 		c.ServerID = c.Ensemble.MyID

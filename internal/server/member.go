@@ -162,7 +162,7 @@ func (w *member) transportOptions(text []byte) transport.Options {
 		ConfigText: func() []byte { return text },
 		Handler:    w, Storage: newGates(w.store, e.SnapSyncsMax, e.DiffSyncsMax),
 		TickTime: c.TickTime, SyncLimit: e.SyncLimit, InitLimit: e.InitLimit, CnxTimeout: e.CnxTimeout,
-		PacketBytesMax: 2 * c.RequestBytesMax, Log: w.s.log,
+		PacketBytesMax: c.RequestBytesMax + c.RecordExtraBytes, Log: w.s.log,
 	}
 }
 
