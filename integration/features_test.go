@@ -1,146 +1,101 @@
 package integration
 
 import (
+	"errors"
+	"fmt"
 	"go/ast"
 	"go/parser"
 	"go/token"
-	"maps"
+	"io/fs"
+	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 )
 
-// shownBy tells, for every feature of ZooKeeper that a standalone server can
-// show and no script names in a "row:", which test shows it.
-var shownBy = map[string]string{
-	"handshake / session id layout":                "TestSessionIDs",
-	"handshake / connection limits":                "TestConnectionLimits",
-	"handshake / sessionless sockets dropped":      "TestSessionlessSockets",
-	"handshake / clientPortAddress, IPv6":          "TestClientPortAddress",
-	"framing / raised packet limit":                "TestRaisedPacketLimit",
-	"framing / pipelining, a thousand requests":    "TestPipelinedThousand",
-	"session / renewal":                            "TestPingsKeepASession",
-	"session / full restart":                       "TestSessionsSurviveRestart",
-	"system / chroot":                              "TestKazoo",
-	"watch / reconnect end to end, stock client":   "TestJavaClient",
-	"quota / metrics":                              "TestQuotaMetrics",
-	"storage / durability":                         "TestKill",
-	"storage / reads Java data directories":        "TestMoveFromJavaAndBack",
-	"limits / outstanding and request throttle":    "TestRequestThrottle",
-	"limits / throttled op error":                  "TestThrottledOp",
-	"4lw / whitelist, ruok, isro":                  "TestWhitelist",
-	"4lw / srvr, stat":                             "TestFourLetterWords",
-	"4lw / conf, envi, dirs":                       "TestFourLetterWords",
-	"4lw / cons, dump":                             "TestFourLetterWords",
-	"4lw / mntr":                                   "TestFourLetterWords",
-	"4lw / srst, crst":                             "TestFourLetterWords",
-	"4lw / wchs, wchc, wchp":                       "TestFourLetterWords",
-	"4lw / hash, gtmk, stmk":                       "TestFourLetterWords",
-	"cli / node commands":                          "TestShell",
-	"cli / ACL and quota commands":                 "TestShell",
-	"cli / other commands":                         "TestShell",
-	"cli / exit codes":                             "TestShellExitCodes",
-	"ops / start-up errors":                        "TestStartErrors",
-	"clients / Java and Curator":                   "TestCurator",
-	"clients / kazoo":                              "TestKazoo",
-	"clients / go-zookeeper/zk":                    "TestGoClient",
-	"clients / C client":                           "TestCShell",
-	"every pair of errors":                         "TestOrderOfChecks",
-	"random requests, every field of every answer": "TestRandomConversations",
+// feature is a line of testdata/features.txt: what ZooKeeper can do, and what shows
+// that Quorate can.
+type feature struct {
+	name   string
+	by     []string
+	notYet string
 }
 
-// standalone are the features, by the names of the scripts' rows, that a
-// standalone server must show.
-var standalone = strings.Split(strings.TrimSpace(`
-handshake / new session
-handshake / old clients without the readOnly byte
-handshake / timeout negotiation
-handshake / re-attach with id and password
-handshake / unknown or expired session
-handshake / wrong password
-handshake / client ahead of server
-handshake / second attach on one server
-framing / bad lengths and garbage
-framing / pipelining, FIFO, xids echoed
-framing / unparsable body
-framing / unknown opcode
-framing / reply zxid, failed writes count
-session / ping
-session / expiry
-session / close
-create / persistent, op 1 and op 15
-create / ephemeral
-create / sequential
-create / sequential counter
-create / container (19)
-create / TTL (21), plain and sequential
-create / TTL refusals
-create / errors
-create / null data kept null
-paths / validation
-delete / plain, conditional, refused
-delete / deleteContainer (20) from a client
-read / exists (3)
-read / getData (4)
-read / getChildren (8) and getChildren2 (12)
-read / getAllChildrenNumber (104)
-read / getEphemerals (103)
-read / whoAmI (107)
-read / sync (9)
-write / setData (5), conditional
-write / setACL (7), getACL (6)
-multi / commit
-multi / abort
-multi / one zxid, ops see each other
-multi / create2, container, TTL inside
-multi / malformed
-multi / multiRead (22)
-Stat / cversion counts creates and deletes
-Stat / pzxid
-Stat / ephemeralOwner of containers and TTL nodes
-Stat / fresh system nodes
-watch / data
-watch / exists on a missing node
-watch / child
-watch / delete notifies once
-watch / event before data, own event before own reply
-watch / deduplicated per connection
-watch / silent operations
-watch / persistent (addWatch 0)
-watch / persistent recursive (addWatch 1)
-watch / removeWatches (18), checkWatches (17)
-watch / ephemeral, container and TTL removal
-watch / events of a multi
-watch / zxid in the notification
-watch / hidden from clients without READ
-watch / re-registration (setWatches 101)
-watch / re-registration of persistent (105)
-watch / reconnect end to end
-acl / permission per op
-acl / digest and `+"`auth`"+` expansion
-acl / ip and CIDR
-acl / invalid ACL
-acl / exists needs READ
-acl / getACL masks hashes
-acl / refused authentication
-acl / super digest
-acl / skipACL=yes
-acl / digest switch and hash choice
-acl / credentials belong to the connection
-auth / SASL failures
-auth / ensemble name
-quota / soft limits, listing, removal
-quota / hard limits
-quota / stats node kept
-system / protected nodes
-reconfig / errors
-limits / large requests
-`), "\n")
+// loadFeatures reads testdata/features.txt.
+func loadFeatures(t *testing.T) []feature {
+	t.Helper()
+	text, err := os.ReadFile("testdata/features.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	features, err := parseFeatures(string(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return features
+}
 
-// TestEveryFeatureIsShown: each feature of the list has a script, each script
-// shows a feature of the list, and each test that is named exists.
+func parseFeatures(text string) (features []feature, err error) {
+	for line := range strings.Lines(text) {
+		line = strings.TrimSpace(line)
+		if line == "" || line[0] == '#' {
+			continue
+		}
+		name, shown, ok := strings.Cut(line, " = ")
+		by, notYet, _ := strings.Cut(shown, "not yet:")
+		f := feature{name: name, notYet: strings.TrimSpace(notYet)}
+		for b := range strings.SplitSeq(by, ",") {
+			if b = strings.TrimSpace(b); b != "" {
+				f.by = append(f.by, b)
+			}
+		}
+		if !ok || len(f.by) == 0 && f.notYet == "" {
+			return nil, fmt.Errorf("%q says neither what shows it nor why not yet", line)
+		}
+		if slices.ContainsFunc(features, func(o feature) bool { return o.name == name }) {
+			return nil, fmt.Errorf("%q is there twice", name)
+		}
+		features = append(features, f)
+	}
+	return features, nil
+}
+
+// featureRows is how many rows the table of ZooKeeper's features has. None may get lost.
+const featureRows = 176
+
+// TestEveryFeatureIsShown: what testdata/features.txt names for a feature is there, and
+// no script shows what the table has not.
 func TestEveryFeatureIsShown(t *testing.T) {
+	features := loadFeatures(t)
+	if len(features) != featureRows {
+		t.Errorf("%d features, of %d", len(features), featureRows)
+	}
+	code, err := readModule("..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows := scriptRows(t)
+	for _, f := range features {
+		if slices.Contains(f.by, "script") != rows[f.name] {
+			t.Errorf("%s: a script shows it: %v, and the table says the contrary", f.name, rows[f.name])
+		}
+		delete(rows, f.name)
+		for _, by := range f.by {
+			if err := code.shows(f.name, by); err != nil {
+				t.Errorf("%s: %v", f.name, err)
+			}
+		}
+	}
+	for r := range rows {
+		t.Errorf("a script shows %q, which is no feature of the table", r)
+	}
+}
+
+// scriptRows returns the rows that the scripts show.
+func scriptRows(t *testing.T) map[string]bool {
+	t.Helper()
 	scripts, err := LoadScripts(scriptDir)
 	if err != nil {
 		t.Fatal(err)
@@ -152,10 +107,19 @@ func TestEveryFeatureIsShown(t *testing.T) {
 		}
 		for _, r := range s.Rows {
 			rows[r] = true
-			if !slices.Contains(standalone, r) {
-				t.Errorf("%s.txt shows %q, which is no feature of the list", s.Name, r)
-			}
 		}
+	}
+	return rows
+}
+
+// TestScriptsAreWhole: a script is a conversation, and every request that is answered
+// has its answer there.
+func TestScriptsAreWhole(t *testing.T) {
+	scripts, err := LoadScripts(scriptDir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range scripts {
 		if len(s.Steps) < 2 {
 			t.Errorf("%s.txt has %d steps", s.Name, len(s.Steps))
 		}
@@ -163,17 +127,6 @@ func TestEveryFeatureIsShown(t *testing.T) {
 			if len(st.Answers) == 0 && expectsAnswer(st.Text) {
 				t.Errorf("%s.txt:%d: %s has no answer", s.Name, st.Line, st.Text)
 			}
-		}
-	}
-	for _, r := range standalone {
-		if !rows[r] {
-			t.Errorf("no script shows %q", r)
-		}
-	}
-	tests := testNames(t)
-	for _, feature := range slices.Sorted(maps.Keys(shownBy)) {
-		if !tests[shownBy[feature]] {
-			t.Errorf("%s: there is no %s", feature, shownBy[feature])
 		}
 	}
 }
@@ -184,24 +137,90 @@ func expectsAnswer(step string) bool {
 	return !slices.Contains([]string{"drop", "tcp", "send", "frame", "bytes"}, words[1])
 }
 
-// testNames returns the tests of this package.
-func testNames(t *testing.T) map[string]bool {
-	t.Helper()
-	paths, err := filepath.Glob("*_test.go")
+// module is what the tests of a module are: their names, each behind its package's
+// directory, and the texts in the tests of integration/quorum.
+type module struct {
+	tests map[string]bool
+	rows  map[string]bool
+}
+
+// shows reports an error unless what a feature is said to be shown by is there.
+func (m *module) shows(name, by string) error {
+	switch {
+	case by == "script": // looked at already
+	case by == "quorum":
+		if !m.rows[name] {
+			return errors.New("integration/quorum plays no row of this name")
+		}
+	case !m.tests[by]:
+		return fmt.Errorf("there is no test %s", by)
+	}
+	return nil
+}
+
+// readModule parses the tests below root.
+func readModule(root string) (*module, error) {
+	m := &module{tests: map[string]bool{}, rows: map[string]bool{}}
+	err := filepath.WalkDir(root, func(path string, e fs.DirEntry, err error) error {
+		if err != nil || e.IsDir() || !strings.HasSuffix(path, "_test.go") {
+			return err
+		}
+		file, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.SkipObjectResolution)
+		if err != nil {
+			return err
+		}
+		dir, err := filepath.Rel(root, filepath.Dir(path))
+		m.add(filepath.ToSlash(dir), file)
+		return err
+	})
+	return m, err
+}
+
+func (m *module) add(dir string, file *ast.File) {
+	for _, d := range file.Decls {
+		if fn, ok := d.(*ast.FuncDecl); ok && fn.Recv == nil && strings.HasPrefix(fn.Name.Name, "Test") {
+			m.tests[dir+"."+fn.Name.Name] = true
+		}
+	}
+	if dir != "integration/quorum" {
+		return
+	}
+	ast.Inspect(file, func(n ast.Node) bool {
+		field, ok := n.(*ast.KeyValueExpr)
+		if !ok {
+			return true
+		}
+		key, _ := field.Key.(*ast.Ident)
+		if value, ok := field.Value.(*ast.BasicLit); ok && key != nil && key.Name == "name" {
+			if text, err := strconv.Unquote(value.Value); err == nil {
+				m.rows[text] = true
+			}
+		}
+		return true
+	})
+}
+
+// TestFeatureTableComplains: the table's own rules can be broken, and that is seen.
+func TestFeatureTableComplains(t *testing.T) {
+	for _, bad := range []string{"a / b", "a / b =", "a / b = ", "a / b = not yet: ", "a / b = script\na / b = quorum"} {
+		if got, err := parseFeatures(bad); err == nil {
+			t.Errorf("%q: %+v", bad, got)
+		}
+	}
+	got, err := parseFeatures("# x\n\na / b = script, p.TestX, not yet: with, commas\n")
+	if err != nil || len(got) != 1 || got[0].name != "a / b" || !slices.Equal(got[0].by, []string{"script", "p.TestX"}) || got[0].notYet != "with, commas" {
+		t.Errorf("%+v, %v", got, err)
+	}
+	m, err := readModule("..")
 	if err != nil {
 		t.Fatal(err)
 	}
-	names := map[string]bool{}
-	for _, p := range paths {
-		f, err := parser.ParseFile(token.NewFileSet(), p, nil, 0)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, d := range f.Decls {
-			if fn, ok := d.(*ast.FuncDecl); ok && strings.HasPrefix(fn.Name.Name, "Test") {
-				names[fn.Name.Name] = true
-			}
+	if m.shows("quorum / observers", "quorum") != nil || m.shows("x", "integration.TestFeatureTableComplains") != nil {
+		t.Error("what is there is not found")
+	}
+	for _, by := range []string{"quorum", "integration.TestNope", "TestFeatureTableComplains", "internal/server.TestFeatureTableComplains"} {
+		if m.shows("x / y", by) == nil {
+			t.Errorf("%s is found", by)
 		}
 	}
-	return names
 }
