@@ -98,6 +98,9 @@ func (f Flavor) release() string {
 	return string(f)
 }
 
+// servlets is what Debian's administration server lacks on its own class path.
+const servlets = "/usr/share/java/servlet-api.jar"
+
 // classPath returns the class path of a Java flavor.
 func classPath(f Flavor) (string, error) {
 	if _, err := executable("java"); err != nil {
@@ -105,8 +108,9 @@ func classPath(f Flavor) (string, error) {
 	}
 	if f == ZooKeeper38 {
 		jar, err := file("/usr/share/java/zookeeper.jar")
-		// Without the binding, which is a package of its own, it logs nothing.
-		return "/etc/zookeeper/conf_example:" + jar + ":/usr/share/java/slf4j-simple.jar", err
+		// Without the binding, which is a package of its own, it logs nothing, and
+		// without the servlets it has no administration server.
+		return "/etc/zookeeper/conf_example:" + jar + ":/usr/share/java/slf4j-simple.jar:" + servlets, err
 	}
 	cache := os.Getenv("QUORATE_CACHE")
 	if cache == "" {
