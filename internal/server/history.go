@@ -48,6 +48,9 @@ func (o *historyOptions) fillDefaults() {
 	if o.Log.FS == nil {
 		o.Log.FS = txnlog.OS()
 	}
+	if o.Log.Register == "" {
+		o.Log.Register = filepath.Join(o.metaDir(), registerName)
+	}
 	if o.Log.EntryBytesMax == 0 {
 		o.Log.EntryBytesMax = entryBytesMax
 	}
@@ -55,6 +58,10 @@ func (o *historyOptions) fillDefaults() {
 		o.Logger = zap.NewNop()
 	}
 }
+
+// registerName is the file in dataDir/version-2 by which a log file that is gone is
+// missed ([txnlog.Options]).
+const registerName = "quorate.logs"
 
 // metaDir is where the epoch files are, and our own small ones.
 func (o *historyOptions) metaDir() string { return filepath.Join(o.DataDir, versionDir) }

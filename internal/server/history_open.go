@@ -71,6 +71,10 @@ func (h *history) fill() (fresh bool, err error) {
 	if err := h.writePlace(); err != nil {
 		return false, err
 	}
+	// A Java server may have removed log files that were ours.
+	if err := h.removeMeta(registerName); err != nil {
+		return false, err
+	}
 	return h.importJava()
 }
 

@@ -137,10 +137,15 @@ func (h *history) release() error {
 			return err
 		}
 	}
-	for _, name := range []string{noteName, placeName} {
-		if err := fsys.Remove(filepath.Join(dir, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	return h.removeMeta(noteName, registerName, placeName)
+}
+
+// removeMeta removes small files of ours that may be there, durably.
+func (h *history) removeMeta(names ...string) error {
+	for _, name := range names {
+		if err := h.o.Log.FS.Remove(h.metaPath(name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("%w: %w", errPlace, err)
 		}
 	}
-	return fsys.SyncDir(dir)
+	return h.o.Log.FS.SyncDir(h.o.metaDir())
 }

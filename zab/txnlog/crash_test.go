@@ -32,6 +32,7 @@ func newWorkload(seed int64) *workload {
 		Dir: testDir, FS: fsys,
 		PreallocBytes: []int64{-1, 4 << 10, 32 << 10}[rnd.Intn(3)],
 		RollBytes:     []int64{0, 3000, 20000}[rnd.Intn(3)],
+		Register:      testRegister,
 	}
 	return &workload{fsys: fsys, o: o, rnd: rnd, keepFrom: 1}
 }

@@ -48,7 +48,7 @@ func TestFailureIsFinal(t *testing.T) {
 func failNth(t *testing.T, kind OpKind, nth int, fault error) (happened bool) {
 	fsys := NewMemFS()
 	all := txns(z(1, 1), 60)
-	o := Options{Dir: testDir, FS: fsys, PreallocBytes: 6000, RollBytes: 15000}
+	o := Options{Dir: testDir, FS: fsys, PreallocBytes: 6000, RollBytes: 15000, Register: testRegister}
 	l := mustOpen(t, o)
 	f := &failOn{kind: kind, nth: nth, err: fault}
 	fsys.SetHook(f.hook)

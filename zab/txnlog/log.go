@@ -42,6 +42,10 @@ type Options struct {
 	// EntryBytesMax is the longest payload, in bytes, written and believed when read. 0 is EntryBytesMaxDefault; a Java
 	// server reads none above EntryBytesMaxJava unless told to.
 	EntryBytesMax int
+	// Register is the path of a small file that lists the files of the log, so that Open misses one that is gone. It
+	// belongs outside Dir, on another disk if there is one; its directory must exist. Without the file Open believes what
+	// it finds, and makes it. "" is none. With NoSync nothing is listed: a power loss may take any file.
+	Register string
 	// RollBytes is the size in bytes from which on a new file is started (txnLogSizeLimitInKb). 0 is never by size.
 	RollBytes int64
 }
@@ -85,6 +89,9 @@ type Log struct {
 	writer sync.Mutex // held by the writer, also during its I/O; never by readers
 	active activeFile
 	skip   int64 // what SkipTo set
+	reg    *register
+	// unlisted says that a file has been created that is not in the register yet.
+	unlisted bool
 
 	removal sync.Mutex // held by Purge and Truncate, so that each finds the files it decided about
 
@@ -98,7 +105,7 @@ type Log struct {
 // Open reads the directory, finds the end of the log and makes it ready for Append, which will start a new file.
 //
 // A torn tail of the newest file, which is what a crash leaves of a write that was not synced, is cut off, durably.
-// Files without any entry are removed. Whatever else is wrong with the newest file, and a foreign file under a log's
+// Files without any entry are removed. A file that is in the register must be there with an entry. Whatever else is wrong with the newest file, and a foreign file under a log's
 // name, is a *CorruptError; nothing is changed then. Older files are checked when they are read.
 func Open(o Options) (*Log, error) {
 	l := &Log{o: o.withDefaults(), prefix: logPrefix}
@@ -174,7 +181,7 @@ func (l *Log) ensureActive(firstZxid int64) error {
 	if err != nil {
 		return err
 	}
-	l.active = a
+	l.active, l.unlisted = a, true
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.files = append(l.files, FileInfo{Name: name, FirstZxid: firstZxid, Bytes: a.pos, Active: true, whole: true})
@@ -201,9 +208,25 @@ func (l *Log) Sync() error {
 	if err := l.Err(); err != nil {
 		return err
 	}
-	if err := l.active.sync(l.o); err != nil {
+	err := l.active.sync(l.o)
+	if err == nil && l.unlisted {
+		err = l.list()
+	}
+	if err != nil {
 		return l.fail(fmt.Errorf("sync the transaction log: %w", err))
 	}
+	return nil
+}
+
+// list puts the newest file, which has a durable entry, into the register.
+func (l *Log) list() error {
+	files := l.Files()
+	if n := len(files); n > 0 {
+		if err := l.reg.prove(l.Files, files[n-1].FirstZxid); err != nil {
+			return err
+		}
+	}
+	l.unlisted = false
 	return nil
 }
 

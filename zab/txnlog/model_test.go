@@ -25,7 +25,7 @@ func (m *model) last() int64 {
 }
 
 func (m *model) open(t *rapid.T) {
-	l, err := Open(Options{Dir: testDir, FS: m.fsys, PreallocBytes: 4096, RollBytes: 5000})
+	l, err := Open(Options{Dir: testDir, FS: m.fsys, PreallocBytes: 4096, RollBytes: 5000, Register: testRegister})
 	if err != nil {
 		t.Fatalf("Open: %v", err)
 	}

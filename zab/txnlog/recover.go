@@ -13,6 +13,12 @@ func (l *Log) recover() error {
 	if err != nil {
 		return err
 	}
+	if l.reg, err = openRegister(&l.o); err != nil {
+		return err
+	}
+	if err := l.reg.check(l.o.Dir, files); err != nil {
+		return err
+	}
 	for len(files) > 0 {
 		newest := &files[len(files)-1]
 		last, err := l.recoverNewest(newest)
@@ -23,13 +29,28 @@ func (l *Log) recover() error {
 			l.last = last
 			break
 		}
+		if err := l.reg.checkUsed(l.o.Dir, newest); err != nil {
+			return err
+		}
 		if err := l.remove(newest.Name); err != nil {
 			return fmt.Errorf("remove a log file without entries: %w", err)
 		}
 		files = files[:len(files)-1]
 	}
-	l.files, err = l.checkOlder(files)
-	return err
+	if l.files, err = l.checkOlder(files); err != nil {
+		return err
+	}
+	return l.relist()
+}
+
+// relist makes the register list the files found, the names of which may not be durable yet if a Java server made them.
+func (l *Log) relist() error {
+	if n := len(l.files); n > 0 && l.o.Register != "" && !slices.Contains(l.reg.listed, l.files[n-1].FirstZxid) {
+		if err := l.o.FS.SyncDir(l.o.Dir); err != nil {
+			return err
+		}
+	}
+	return l.list()
 }
 
 // listFiles returns the files under a log's name, by zxid. Their sizes are not yet known.
@@ -174,6 +195,9 @@ func (l *Log) checkOlder(files []FileInfo) ([]FileInfo, error) {
 			}
 		}
 		if files[i].Bytes == 0 {
+			if err := l.reg.checkUsed(l.o.Dir, &files[i]); err != nil {
+				return nil, err
+			}
 			if err := l.remove(files[i].Name); err != nil {
 				return nil, fmt.Errorf("remove an empty log file: %w", err)
 			}

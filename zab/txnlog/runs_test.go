@@ -191,7 +191,7 @@ func TestAdoptAgain(t *testing.T) {
 	old, fresh := txns(z(1, 1), 30), append(txns(z(1, 11), 5), txns(z(2, 1), 5)...)
 	prepare := func() (*MemFS, Options, []string) {
 		fsys := NewMemFS()
-		o := Options{Dir: testDir, FS: fsys, RollBytes: 2000, PreallocBytes: -1}
+		o := Options{Dir: testDir, FS: fsys, RollBytes: 2000, PreallocBytes: -1, Register: testRegister}
 		l := mustOpen(t, o)
 		for i := 0; i < len(old); i += 5 {
 			mustWrite(t, l, old[i:i+5])

@@ -99,6 +99,14 @@ func (l *Log) cutAt(c cut) error {
 	l.truncGen++
 	l.files, l.last = kept, lastOf(c.runs)
 	l.mu.Unlock()
+	last := int64(0)
+	if c.keep > 0 {
+		last = kept[c.keep-1].FirstZxid
+	}
+	if err := l.reg.prove(l.Files, last); err != nil {
+		return err
+	}
+	l.unlisted = false
 	for i := len(old) - 1; i >= c.keep; i-- {
 		if err := l.remove(old[i].Name); err != nil {
 			return err
@@ -159,7 +167,15 @@ func (l *Log) Purge(keepFrom, keepBytes int64) (removed []string, err error) {
 	if err := l.Err(); err != nil {
 		return nil, err
 	}
-	for _, f := range purgeable(l.Files(), keepFrom, keepBytes) {
+	files := l.Files()
+	old := purgeable(files, keepFrom, keepBytes)
+	if len(old) == 0 {
+		return nil, nil
+	}
+	if err := l.reg.strike(l.Files, files[len(old)].FirstZxid); err != nil {
+		return nil, fmt.Errorf("purge the transaction log: %w", err)
+	}
+	for _, f := range old {
 		// Durable one by one, so that a crash cannot bring back an older file without a newer one.
 		if err := l.remove(f.Name); err != nil {
 			return removed, fmt.Errorf("purge the transaction log: %w", err)

@@ -17,8 +17,8 @@ func (l *Log) Stage(after int64) (*Log, error) {
 		return nil, err
 	}
 	o := l.o
-	o.PreallocBytes, o.RollBytes = -1, 0
-	return &Log{o: o, prefix: stagedPrefix, skip: after}, nil
+	o.PreallocBytes, o.RollBytes, o.Register = -1, 0, ""
+	return &Log{o: o, prefix: stagedPrefix, skip: after, reg: &register{}}, nil
 }
 
 // DropStaged removes what Stage has left in the directory of a log.
@@ -42,6 +42,9 @@ func DropStaged(o Options) error {
 // not atomic: whoever decided it must do it again after a crash, which is harmless, before the log is opened.
 func Adopt(o Options, staged []string) error {
 	o = o.withDefaults()
+	if err := clearRegister(&o); err != nil {
+		return fmt.Errorf("adopt log files: %w", err)
+	}
 	kept := make([]string, 0, len(staged))
 	for _, name := range staged {
 		hex, ok := strings.CutPrefix(name, stagedPrefix)
@@ -119,6 +122,6 @@ func (l *Log) replace(staged []string) error {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.files, l.last = fresh.files, fresh.last
+	l.files, l.last, l.reg, l.unlisted = fresh.files, fresh.last, fresh.reg, false
 	return nil
 }
