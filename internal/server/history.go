@@ -3,6 +3,7 @@ package server
 import (
 	"errors"
 	"fmt"
+	"io"
 	"path/filepath"
 	"sync"
 	"time"
@@ -78,6 +79,7 @@ func (o *historyOptions) metaDir() string { return filepath.Join(o.DataDir, vers
 // Everything else may be called from any goroutine, also meanwhile.
 type history struct {
 	o      historyOptions
+	lock   io.Closer // of the log's directory
 	log    *txnlog.Log
 	epochs *txnlog.Epochs // nil when alone
 
@@ -131,7 +133,15 @@ func (h *history) open() error {
 		}
 	}
 	var err error
+	if h.o.Log.FS == txnlog.OS() {
+		if h.lock, err = lockLogDir(h.o.Log.Dir); err != nil {
+			return err
+		}
+	}
 	if h.place, err = readPlace(h.o.Log.FS, h.o.metaDir()); err != nil {
+		return err
+	}
+	if err := h.checkIdentity(); err != nil {
 		return err
 	}
 	if err := h.openTree(); err != nil {
@@ -141,6 +151,9 @@ func (h *history) open() error {
 		return err
 	}
 	if err := h.openLog(); err != nil {
+		return err
+	}
+	if err := h.writeIdentity(); err != nil {
 		return err
 	}
 	if h.o.Alone {
@@ -289,5 +302,9 @@ func (h *history) close() error {
 	if h.log != nil {
 		errs = append(errs, h.log.Close())
 	}
-	return errors.Join(append(errs, h.note.close())...)
+	errs = append(errs, h.note.close())
+	if h.lock != nil {
+		errs = append(errs, h.lock.Close())
+	}
+	return errors.Join(errs...)
 }

@@ -5,6 +5,7 @@ import (
 	"flag"
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"sync"
 	"testing"
 
@@ -171,7 +172,7 @@ func tidy(h *history) error {
 		return err
 	}
 	for _, name := range names {
-		if len(name) < 4 || name[:4] != "log." {
+		if !strings.HasPrefix(name, "log.") && !strings.HasPrefix(name, identityName) {
 			return fmt.Errorf("%s is left among the log files", name)
 		}
 	}
