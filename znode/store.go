@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -33,6 +34,10 @@ type StoreOptions struct {
 	// begins, and may lower the priority of its thread: the goroutine ends with
 	// its work. nil is nothing. It must not call the store.
 	Background func()
+	// Failed is called once, when the store has failed for good: data in it are
+	// damaged, or Pebble cannot go on. From then on every call returns an
+	// error. It must not call the store nor wait, and any goroutine may call it.
+	Failed func(error)
 }
 
 // storeCacheBytes is the default of StoreOptions.CacheBytes.
@@ -78,7 +83,8 @@ func (s *Store) Meta() (m Meta, found bool, err error) {
 		return Meta{}, false, err
 	}
 	defer s.gate.leave()
-	return readMeta(s.db)
+	m, found, err = readMeta(s.db)
+	return m, found, s.seen(err)
 }
 
 // readMeta reads the metadata from the database or a snapshot of it.
@@ -104,14 +110,14 @@ func (s *Store) Get(path, buf []byte, rec *Record) (found bool, out []byte, err 
 	buf = appendNodeKey(buf[:0], path) // no longer needed when the data comes
 	value, it, err := s.seek(buf)
 	if err != nil {
-		return false, buf, storeReadError(string(path), err)
+		return false, buf, s.seen(storeReadError(string(path), err))
 	}
 	if it == nil {
 		return false, buf, nil
 	}
 	defer it.Close() //nolint:errcheck // the value it returned was read without one
 	buf, err = decodeRecord(path, value, buf, rec)
-	return err == nil, buf, err
+	return err == nil, buf, s.seen(err)
 }
 
 // seek finds the value of key; it is valid until the iterator is closed. The
@@ -162,7 +168,7 @@ func (s *Store) scan(lower, upper []byte, fn func(key, value []byte) (more bool,
 		return err
 	}
 	defer s.gate.leave()
-	return scanKeys(s.db, lower, upper, fn)
+	return s.seen(scanKeys(s.db, lower, upper, fn))
 }
 
 // scanKeys is scan over the database or a snapshot of it.
@@ -173,11 +179,11 @@ func scanKeys(r pebble.Reader, lower, upper []byte, fn func(key, value []byte) (
 	}
 	for ok := it.First(); ok; ok = it.Next() {
 		value, err := it.ValueAndErr()
-		more := false
-		if err == nil {
-			more, err = fn(it.Key(), value)
+		if err != nil {
+			_ = it.Close() // it says the same
+			return storeReadError(string(lower), err)
 		}
-		if err != nil || !more {
+		if more, err := fn(it.Key(), value); err != nil || !more {
 			return errors.Join(err, it.Close())
 		}
 	}
@@ -213,10 +219,37 @@ func storeReadError(what string, err error) error {
 		return nil
 	}
 	if pebble.IsCorruptionError(err) {
-		return fmt.Errorf("znode: reading %q: %w: %w", what, ErrCorrupt, err)
+		return fmt.Errorf("znode: reading %q: %w", what, pebbleDamage(err))
 	}
 	return fmt.Errorf("znode: reading %q: %w", what, err)
 }
+
+// damageError is damage that Pebble found: [ErrCorrupt], and where. Pebble's own
+// text does not name the file, but a carrier of details that is of no use to anybody.
+type damageError struct {
+	file  string
+	cause error
+}
+
+func pebbleDamage(err error) error {
+	d := &damageError{cause: err}
+	if info := pebble.ExtractDataCorruptionInfo(err); info != nil {
+		d.file = info.Path
+	}
+	return d
+}
+
+// Error implements [error].
+func (d *damageError) Error() string {
+	text := strings.TrimSpace(strings.ReplaceAll(d.cause.Error(), "<corruption detail carrier>", ""))
+	if d.file != "" && !strings.Contains(text, d.file) {
+		text = d.file + ": " + text
+	}
+	return ErrCorrupt.Error() + ": " + text
+}
+
+// Unwrap has it be [ErrCorrupt] as well as what it comes from.
+func (d *damageError) Unwrap() []error { return []error{ErrCorrupt, d.cause} }
 
 // enter begins a call that uses the database; gate.leave ends it.
 func (s *Store) enter() error {
@@ -239,7 +272,17 @@ func (s *Store) fail(err error) {
 	err = fmt.Errorf("znode: store %s: %w", s.opts.Dir, err)
 	if s.failure.CompareAndSwap(nil, &err) {
 		s.opts.Logger("%v", err)
+		s.opts.Failed(err)
 	}
+}
+
+// seen makes the store fail when what was read is damaged, and returns err: whoever
+// reads on would sooner or later serve what was not written.
+func (s *Store) seen(err error) error {
+	if errors.Is(err, ErrCorrupt) {
+		s.fail(err)
+	}
+	return err
 }
 
 // guard runs fn, during which Pebble may find that it cannot go on. Pebble

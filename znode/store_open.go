@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"path/filepath"
 	"strings"
 	"syscall"
 
@@ -51,6 +50,9 @@ func OpenStore(o StoreOptions) (*Store, error) {
 	}
 	if s.opts.Background == nil {
 		s.opts.Background = func() {}
+	}
+	if s.opts.Failed == nil {
+		s.opts.Failed = func(error) {}
 	}
 	if s.opts.CacheBytes == 0 {
 		s.opts.CacheBytes = storeCacheBytes
@@ -181,7 +183,7 @@ func storeOpenError(err error) error {
 	text := err.Error()
 	switch {
 	case pebble.IsCorruptionError(err):
-		return fmt.Errorf("%w: %w", ErrCorrupt, err)
+		return pebbleDamage(err)
 	case strings.Contains(text, "comparer"), strings.Contains(text, "merger"), strings.Contains(text, "format major version"):
 		return fmt.Errorf("%w: %w", ErrStoreForeign, err)
 	}
@@ -285,7 +287,7 @@ func (s *Store) events() *pebble.EventListener {
 		CompactionBegin: func(pebble.CompactionInfo) { s.opts.Background() },
 		BackgroundError: func(err error) { storeLogger{s}.Errorf("background work failed: %v", err) },
 		DataCorruption: func(info pebble.DataCorruptionInfo) {
-			s.fail(fmt.Errorf("%w: %s: %w", ErrCorrupt, filepath.Base(info.Path), info.Details))
+			s.fail(&damageError{file: info.Path, cause: info.Details})
 		},
 		DiskSlow: func(info pebble.DiskSlowInfo) { storeLogger{s}.Errorf("%s", info) },
 	}

@@ -32,6 +32,7 @@ func (v *storeSnapshot) Meta() (Meta, error) {
 	}
 	defer v.s.gate.leave()
 	m, found, err := readMeta(v.view)
+	err = v.s.seen(err)
 	if err == nil && !found {
 		err = fmt.Errorf("znode: %s: the tree has never been written", v.s.opts.Dir)
 	}
@@ -52,7 +53,7 @@ func (v *storeSnapshot) Walk(fn func(path []byte, rec *Record) error) error {
 			return false, err
 		}
 		if data, err = decodeRecord(path, value, data, &rec); err != nil {
-			return false, err
+			return false, v.s.seen(err)
 		}
 		return true, fn(path, &rec)
 	})

@@ -1,9 +1,12 @@
 package server
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"time"
+
+	"go.uber.org/zap"
 
 	"github.com/quorate/quorate/internal/replica"
 )
@@ -23,6 +26,16 @@ type conn struct {
 
 // String names the connection as ZooKeeper's words do.
 func (c *conn) String() string { return fmt.Sprintf("/%s", c.remote) }
+
+// failed tells what the replica ends the connection for: because the client breaks the
+// protocol, which happens every day, or because its answer could not be read from disk.
+func (c *conn) failed(err error) {
+	if errors.Is(err, replica.ErrProtocol) {
+		c.s.log.Debug("connection ends", zap.Stringer("remote", c), zap.Error(err))
+		return
+	}
+	c.s.log.Error("reading for a client", zap.Stringer("remote", c), zap.Error(err))
+}
 
 // admit registers a new connection, unless a limit is reached or the server is
 // stopping: then it is to be closed at once, as ZooKeeper does.

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"fmt"
 	"sync"
 	"time"
 
@@ -22,6 +23,7 @@ type loop struct {
 	in   inbox
 	off  bool
 	jobs []func()
+	lost error // what the store has failed with
 
 	// Owned by the loop's goroutine.
 	taken inbox
@@ -152,6 +154,9 @@ func (l *loop) run(tick time.Duration) error {
 
 // step does what there is to do.
 func (l *loop) step(ticked bool) error {
+	if err := l.storeLost(); err != nil {
+		return err
+	}
 	if err := l.stage.step(ticked); err != nil {
 		return err
 	}
@@ -160,6 +165,24 @@ func (l *loop) step(ticked bool) error {
 	}
 	l.ckpt.step()
 	return nil
+}
+
+// storeFailed ends the server: the tree at rest is damaged, so that what is not in memory
+// cannot be read any more, and no checkpoint written. A server that went on would lose
+// one client after the other, and fill the log. Any goroutine may call it.
+func (l *loop) storeFailed(err error) {
+	l.mu.Lock()
+	if l.lost == nil {
+		l.lost = fmt.Errorf("tree at rest: %w", err)
+	}
+	l.mu.Unlock()
+	l.signal()
+}
+
+func (l *loop) storeLost() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.lost
 }
 
 // tickInterval is how often sessions are looked at: a tenth of a tick, within

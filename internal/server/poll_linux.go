@@ -526,7 +526,7 @@ func (c *polled) digest(data []byte) (rest []byte, ok bool) {
 	c.p.subs = subs
 	switch {
 	case err != nil:
-		c.s.log.Debug("connection ends", zap.Stringer("remote", c), zap.Error(err))
+		c.failed(err)
 		c.Flush()
 		return nil, false
 	case status == replica.Blocked:
@@ -582,7 +582,7 @@ func (c *polled) attend() {
 // moment, and ends.
 func (c *polled) farewell(t *taskResult) {
 	if t.err != nil {
-		c.s.log.Error("serving a connection", zap.Error(t.err))
+		c.failed(t.err)
 		c.finish()
 		return
 	}

@@ -2,7 +2,10 @@ package server
 
 import (
 	"errors"
+	"fmt"
 	"time"
+
+	"go.uber.org/zap"
 
 	"github.com/quorate/quorate/zab/txnlog"
 	"github.com/quorate/quorate/znode"
@@ -63,7 +66,12 @@ func (s *Server) historyOptions(alone bool) historyOptions {
 	c := &s.cfg
 	o := historyOptions{
 		DataDir: c.DataDir, LogDir: c.LogDir, Alone: alone,
-		Store: znode.StoreOptions{Background: s.loop.ckpt.standBack},
+		Store: znode.StoreOptions{
+			Background: s.loop.ckpt.standBack, Failed: s.loop.storeFailed,
+			Logger: func(format string, args ...any) {
+				s.log.Warn("tree at rest", zap.String("what", fmt.Sprintf(format, args...)))
+			},
+		},
 		Log: txnlog.Options{
 			PreallocBytes: c.PreallocBytes, NoSync: c.NoSync || c.observesUnsynced(), RollBytes: c.LogRollBytes,
 		},

@@ -197,7 +197,8 @@ func (c *stream) feed() error {
 		c.start += n
 		c.flush()
 		if err != nil {
-			return err
+			c.failed(err)
+			return errConnEnds
 		}
 		if c.client.State() == replica.StateClosed {
 			return errConnEnds
@@ -205,7 +206,8 @@ func (c *stream) feed() error {
 		switch status {
 		case replica.Blocked:
 			if err := c.client.Unblock(); err != nil {
-				return err
+				c.failed(err)
+				return errConnEnds
 			}
 			continue
 		case replica.More, replica.Done:
