@@ -42,7 +42,7 @@ var clientKeys = []Key{
 	},
 	{
 		Name: "maxCnxns", Source: Property, Default: "0", Unit: "connections", Min: 0, Max: maxInt32,
-		Meaning: "Client connections in all; 0 means without limit.",
+		Meaning: "Client connections in all; 0 is as many as the limit of open files leaves room for.",
 		field:   func(c *Config) any { return &c.MaxCnxns },
 	},
 	{

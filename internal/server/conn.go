@@ -3,7 +3,9 @@ package server
 import (
 	"errors"
 	"fmt"
+	"math"
 	"net/netip"
+	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
@@ -49,8 +51,14 @@ func (s *Server) admit(c *conn, remote netip.AddrPort, sink replica.Sink, end fu
 	default:
 	}
 	perIP, all := s.cfg.ConnsPerIP, s.cfg.ConnsMax
-	if (perIP > 0 && s.perIP[ip] >= perIP) || (all > 0 && len(s.conns) >= all) {
+	here := len(s.conns) + int(s.farewells.Load())
+	full := s.connsRoom > 0 && here >= s.connsRoom
+	if (perIP > 0 && s.perIP[ip] >= perIP) || (all > 0 && len(s.conns) >= all) || full {
 		s.stats.rejected.Add(1)
+		if full && s.refusals.pass(s.mono()) {
+			s.log.Warn("a connection is refused: the limit of open files leaves no room for more",
+				zap.Int("connections", here), zap.Stringer("from", ip))
+		}
 		return false
 	}
 	c.s, c.remote, c.since, c.end = s, remote, time.Now(), end
@@ -58,6 +66,32 @@ func (s *Server) admit(c *conn, remote netip.AddrPort, sink replica.Sink, end fu
 	s.conns[c] = struct{}{}
 	s.perIP[ip]++
 	return true
+}
+
+// descriptorReserve is how many file descriptors are kept from clients, if there are
+// so many: for the tree's tables (500), for HTTP, peers, log files and snapshots.
+const descriptorReserve = 700
+
+// roomForConns returns how many client connections leave enough file descriptors for
+// everything else, 0 when there is no limit: a log that cannot begin a new file ends the
+// server, and idle sockets must not bring that about. At most half is kept.
+func roomForConns() int {
+	// The limit is the hard one: the os package raises the soft one to it.
+	_, limit := fileDescriptors()
+	if limit <= 0 {
+		return 0
+	}
+	return int(min(limit-min(limit/2, descriptorReserve), math.MaxInt32))
+}
+
+// rarely lets something pass once a second, such as a line about what a client can
+// repeat as often as it likes.
+type rarely struct{ last atomic.Int64 }
+
+// pass reports whether now, in ms, is a second after the last time that it was true.
+func (r *rarely) pass(now int64) bool {
+	last := r.last.Load()
+	return now-last >= 1000 && r.last.CompareAndSwap(last, now)
 }
 
 // release forgets a connection that is closed.

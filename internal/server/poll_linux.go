@@ -172,7 +172,9 @@ func (p *poller) accept(listener int) {
 			return
 		case errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE):
 			// It would be reported again at once: let others have the processor.
-			p.s.log.Warn("accepting a connection", zap.Error(err))
+			if p.s.refusals.pass(p.s.mono()) {
+				p.s.log.Warn("accepting a connection", zap.Error(err))
+			}
 			time.Sleep(time.Millisecond)
 			return
 		default: // it was shut down
@@ -586,8 +588,10 @@ func (c *polled) farewell(t *taskResult) {
 		c.finish()
 		return
 	}
+	c.s.farewells.Add(1)
 	fd := c.detachFD()
 	c.s.goAttach(func() {
+		defer c.s.farewells.Add(-1)
 		defer syscall.Close(fd) //nolint:errcheck // nothing is left to do
 		_ = syscall.SetNonblock(fd, false)
 		limit := syscall.NsecToTimeval(int64(c.s.cfg.HandshakeTimeout))

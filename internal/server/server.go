@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
@@ -60,6 +61,10 @@ type Server struct {
 
 	ioState
 
+	connsRoom int          // see roomForConns
+	farewells atomic.Int32 // sockets of connections that are over, to which the last answer is being written
+	refusals  rarely
+
 	connMu sync.Mutex
 	conns  map[*conn]struct{}
 	perIP  map[netip.Addr]int
@@ -86,7 +91,7 @@ func newServer(cfg Config) *Server {
 	s := &Server{
 		cfg: cfg, log: cfg.Log, start: time.Now(),
 		stopping: make(chan struct{}), stopped: make(chan struct{}),
-		conns: make(map[*conn]struct{}), perIP: make(map[netip.Addr]int),
+		conns: make(map[*conn]struct{}), perIP: make(map[netip.Addr]int), connsRoom: roomForConns(),
 	}
 	s.stats.traceMask.Store(traceMaskDefault)
 	s.stats.member.sizes.reset()

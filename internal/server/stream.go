@@ -373,7 +373,9 @@ func (c *stream) answer(text []byte) {
 // acceptFailed waits a moment after a failure to accept, most likely for want
 // of file descriptors. It is false when the server stops.
 func (s *Server) acceptFailed(err error) bool {
-	s.log.Warn("accepting a connection", zap.Error(err))
+	if s.refusals.pass(s.mono()) {
+		s.log.Warn("accepting a connection", zap.Error(err))
+	}
 	select {
 	case <-time.After(20 * time.Millisecond):
 		return true
