@@ -144,6 +144,9 @@ func (h *history) open() error {
 	if err := h.checkIdentity(); err != nil {
 		return err
 	}
+	if err := h.readImported(); err != nil {
+		return err
+	}
 	if err := h.openTree(); err != nil {
 		return err
 	}

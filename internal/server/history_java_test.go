@@ -189,3 +189,62 @@ func TestHistoryAfterJava(t *testing.T) {
 		t.Errorf("boot %+v", b)
 	}
 }
+
+// TestJavaFilesArePutAside: what a Java server has left is renamed, not removed, when it
+// is not needed any more, because of checkpoints or of a snapshot from the leader.
+func TestJavaFilesArePutAside(t *testing.T) {
+	all := entriesOf(zx(1, 1), 10, 0)
+	for name, c := range map[string]struct {
+		discard func(t *testing.T, h *history)
+		stay    []string
+	}{
+		"purge": {
+			discard: func(t *testing.T, h *history) {
+				if err := errors.Join(applyEntries(h.tree(), all[4:]), checkpointNow(h.tree())); err != nil {
+					t.Fatal(err)
+				}
+				mustWriteHistory(t, h, joinEpoch(2, entriesOf(zx(2, 1), 3, 0))...)
+				h.roll()
+				mustWriteHistory(t, h, zab.Write{Kind: zab.WriteAppend, Entries: entriesOf(zx(2, 4), 3, 0)})
+				if err := errors.Join(applyEntries(h.tree(), entriesOf(zx(2, 1), 6, 0)), checkpointNow(h.tree())); err != nil {
+					t.Fatal(err)
+				}
+				if _, err := h.purge(zx(2, 6), 0); err != nil {
+					t.Fatal(err)
+				}
+			},
+			stay: []string{"log.200000004"},
+		},
+		"install": {
+			discard: func(t *testing.T, h *history) {
+				if err := receiveInto(h, entriesOf(zx(2, 1), 5, 1), 5, zx(2, 5)); err != nil {
+					t.Fatal(err)
+				}
+				mustWriteHistory(t, h, zab.Write{Kind: zab.WriteAcceptedEpoch, Epoch: 2}, zab.Write{Kind: zab.WriteSyncMark},
+					zab.Write{Kind: zab.WriteInstall, Conn: 5, Zxid: zx(2, 5), Entries: entriesOf(zx(2, 6), 2, 1)},
+					zab.Write{Kind: zab.WriteCurrentEpoch, Epoch: 2})
+			},
+			stay: []string{"log.200000006"},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			o := javaHistory(t, zx(1, 4), all, 4, "1", all[:6], all[6:])
+			h := reopen(t, mustHistory(t, o))
+			c.discard(t, h)
+			mustCloseHistory(t, h)
+			mustCloseHistory(t, mustHistory(t, o))
+			for _, name := range []string{"disused-log.100000001", "disused-log.100000007", "disused-snapshot.100000004"} {
+				if _, err := os.Stat(filepath.Join(o.DataDir, versionDir, name)); err != nil {
+					t.Error(err)
+				}
+			}
+			var stay []string
+			for _, path := range logFiles(t, o.LogDir) {
+				stay = append(stay, filepath.Base(path))
+			}
+			if !slices.Equal(stay, c.stay) {
+				t.Errorf("log files %v, want %v", stay, c.stay)
+			}
+		})
+	}
+}

@@ -75,6 +75,9 @@ func (h *history) fill() (fresh bool, err error) {
 	if err := h.removeMeta(registerName); err != nil {
 		return false, err
 	}
+	if err := h.noteImported(); err != nil {
+		return false, err
+	}
 	return h.importJava()
 }
 

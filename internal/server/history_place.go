@@ -137,7 +137,7 @@ func (h *history) release() error {
 			return err
 		}
 	}
-	return h.removeMeta(noteName, registerName, placeName)
+	return h.removeMeta(noteName, registerName, importedName, placeName)
 }
 
 // removeMeta removes small files of ours that may be there, durably.

@@ -154,11 +154,8 @@ func (h *history) truncate(zxid int64) error {
 	return nil
 }
 
-// disusedPrefix begins the names of Java's snapshots that must not be read any
-// more: the log does not go with them. Nobody takes them for snapshots.
-const disusedPrefix = "disused-"
-
-// disuseSnapshots renames Java's snapshots of such zxids, durably.
+// disuseSnapshots renames Java's snapshots of such zxids, durably: they must not be
+// read any more, because the log does not go with them.
 func (h *history) disuseSnapshots(such func(zxid int64) bool) error {
 	renamed := false
 	err := h.eachSnapshot(func(name string, z int64) error {
@@ -166,7 +163,7 @@ func (h *history) disuseSnapshots(such func(zxid int64) bool) error {
 			return nil
 		}
 		renamed = true
-		return h.o.Log.FS.Rename(h.metaPath(name), h.metaPath(disusedPrefix+name))
+		return h.o.Log.FS.Rename(h.metaPath(name), h.metaPath(txnlog.AsidePrefix+name))
 	})
 	if err == nil && renamed {
 		err = h.o.Log.FS.SyncDir(h.o.metaDir())

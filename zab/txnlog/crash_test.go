@@ -33,6 +33,7 @@ func newWorkload(seed int64) *workload {
 		PreallocBytes: []int64{-1, 4 << 10, 32 << 10}[rnd.Intn(3)],
 		RollBytes:     []int64{0, 3000, 20000}[rnd.Intn(3)],
 		Register:      testRegister,
+		AsideThrough:  []int64{0, z(2, 1)}[rnd.Intn(2)],
 	}
 	return &workload{fsys: fsys, o: o, rnd: rnd, keepFrom: 1}
 }

@@ -29,6 +29,8 @@ const (
 	logPrefix = "log."
 	// stagedPrefix names files that may come to be the log, see Log.Stage; nobody takes them for a log's.
 	stagedPrefix = "staged."
+	// AsidePrefix begins the names of files that are put aside, see Options.AsideThrough; nobody takes them for a log's.
+	AsidePrefix = "disused-"
 )
 
 // EntryBytesMaxDefault is the longest payload, in bytes, written and believed when read unless Options say otherwise. It is

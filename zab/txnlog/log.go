@@ -46,6 +46,10 @@ type Options struct {
 	// belongs outside Dir, on another disk if there is one; its directory must exist. Without the file Open believes what
 	// it finds, and makes it. "" is none. With NoSync nothing is listed: a power loss may take any file.
 	Register string
+	// AsideThrough is the last zxid that a file may begin with to be renamed where it would be removed because nothing in
+	// it is needed any more: to AsidePrefix and its name. It is for the files of a Java server, which an operator may
+	// want to go back to. Files that are cut off (Truncate) are removed all the same: a Java server would do so too. 0 is none.
+	AsideThrough int64
 	// RollBytes is the size in bytes from which on a new file is started (txnLogSizeLimitInKb). 0 is never by size.
 	RollBytes int64
 }

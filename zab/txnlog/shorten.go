@@ -3,6 +3,7 @@ package txnlog
 import (
 	"errors"
 	"fmt"
+	"path/filepath"
 
 	"github.com/quorate/quorate/zab/zxids"
 )
@@ -177,7 +178,11 @@ func (l *Log) Purge(keepFrom, keepBytes int64) (removed []string, err error) {
 	}
 	for _, f := range old {
 		// Durable one by one, so that a crash cannot bring back an older file without a newer one.
-		if err := l.remove(f.Name); err != nil {
+		err := l.o.discard(f)
+		if err == nil {
+			err = l.o.FS.SyncDir(l.o.Dir)
+		}
+		if err != nil {
 			return removed, fmt.Errorf("purge the transaction log: %w", err)
 		}
 		l.mu.Lock()
@@ -186,6 +191,15 @@ func (l *Log) Purge(keepFrom, keepBytes int64) (removed []string, err error) {
 		removed = append(removed, f.Name)
 	}
 	return removed, nil
+}
+
+// discard removes a file, or puts it aside.
+func (o *Options) discard(f FileInfo) error {
+	path := filepath.Join(o.Dir, f.Name)
+	if f.FirstZxid <= o.AsideThrough {
+		return o.FS.Rename(path, filepath.Join(o.Dir, AsidePrefix+f.Name))
+	}
+	return o.FS.Remove(path)
 }
 
 // PurgeLimit returns the last zxid that Purge would remove at the most, 0 when it would remove nothing: the log begins

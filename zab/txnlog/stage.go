@@ -17,7 +17,7 @@ func (l *Log) Stage(after int64) (*Log, error) {
 		return nil, err
 	}
 	o := l.o
-	o.PreallocBytes, o.RollBytes, o.Register = -1, 0, ""
+	o.PreallocBytes, o.RollBytes, o.Register, o.AsideThrough = -1, 0, "", 0
 	return &Log{o: o, prefix: stagedPrefix, skip: after, reg: &register{}}, nil
 }
 
@@ -38,7 +38,7 @@ func DropStaged(o Options) error {
 	return nil
 }
 
-// Adopt makes the staged files of these names the whole log of o.Dir and removes every other file of it, durably. It is
+// Adopt makes the staged files of these names the whole log of o.Dir and removes every other file of it, or puts it aside, durably. It is
 // not atomic: whoever decided it must do it again after a crash, which is harmless, before the log is opened.
 func Adopt(o Options, staged []string) error {
 	o = o.withDefaults()
@@ -69,7 +69,7 @@ func Adopt(o Options, staged []string) error {
 		if slices.Contains(kept, f.Name) {
 			continue
 		}
-		if err := o.FS.Remove(filepath.Join(o.Dir, f.Name)); err != nil {
+		if err := o.discard(f); err != nil {
 			return fmt.Errorf("remove a log file that others replace: %w", err)
 		}
 	}
