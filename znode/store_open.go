@@ -132,7 +132,7 @@ func (s *Store) checkDir() error {
 		return fmt.Errorf("%w: %w", ErrStoreForeign, err)
 	}
 	if desc.Exists {
-		return nil
+		return checkManifest(s.fs, desc.ManifestFilename)
 	}
 	names, err := s.fs.List(s.opts.Dir)
 	if err != nil {

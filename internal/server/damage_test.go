@@ -95,3 +95,31 @@ func flipped(b []byte, keep int) []byte {
 	}
 	return out
 }
+
+// TestOlderTreeIsRefused: a tree that is older than what the log was purged to, as a
+// manifest without its last record leaves it, is not gone on from.
+func TestOlderTreeIsRefused(t *testing.T) {
+	o := historyOptions{DataDir: t.TempDir()}
+	o.LogDir, o.Log.PreallocBytes = o.DataDir, -1
+	h := mustHistory(t, o)
+	one, two := entriesOf(zx(1, 1), 10, 0), entriesOf(zx(2, 1), 10, 0)
+	tree := filepath.Join(o.DataDir, treeDir)
+	mustWriteHistory(t, h, joinEpoch(1, one)...)
+	mustWriteHistory(t, h, joinEpoch(2, two)...)
+	older := filepath.Join(t.TempDir(), "older")
+	if err := h.current.store.Backup(older); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(applyEntries(h.tree(), one), applyEntries(h.tree(), two[:5]), checkpointNow(h.tree())); err != nil {
+		t.Fatal(err)
+	}
+	if after, err := h.purge(zx(2, 5), 0); err != nil || after != zx(1, 10) {
+		t.Fatalf("purged up to %#x, %v", after, err)
+	}
+	mustCloseHistory(t, h)
+	if err := errors.Join(os.RemoveAll(tree), os.Rename(older, tree)); err != nil {
+		t.Fatal(err)
+	}
+	_, err := openHistory(o)
+	requireErr(t, err, "it is an older copy, or the last record of the MANIFEST in it is damaged")
+}

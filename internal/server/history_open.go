@@ -55,6 +55,11 @@ func (h *history) fill() (fresh bool, err error) {
 		return false, err
 	}
 	switch {
+	case found && m.Zxid < h.place.Base:
+		// The log before its base may be purged, so nothing could make up for it.
+		return false, fmt.Errorf("%w: the tree in %s is as of zxid 0x%x, but %s says that it has been at 0x%x: "+
+			"it is an older copy, or the last record of the MANIFEST in it is damaged",
+			errPlace, h.current.options.Dir, m.Zxid, h.metaPath(placeName), h.place.Base)
 	case found && h.place.State == placeWhole, found && h.place.State == placeInstalling:
 		return false, h.checkUnused(newest, m.Zxid)
 	case found:
@@ -64,7 +69,7 @@ func (h *history) fill() (fresh bool, err error) {
 		// rest has holes, so it is of no use to others.
 		return false, h.settle(m.Zxid)
 	case h.place.State == placeWhole || h.place.State == placeInstalling:
-		return false, fmt.Errorf("%w: %s is empty, but %s says that the tree is there",
+		return false, fmt.Errorf("%w: %s is empty, but %s says that the tree is there: the files are gone, or the MANIFEST among them is damaged",
 			errPlace, h.current.options.Dir, h.metaPath(placeName))
 	}
 	h.place.State, h.place.Java = placeImporting, newest
