@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io/fs"
 	"strings"
 	"syscall"
 
@@ -162,7 +163,8 @@ func (s *Store) takeLock() (err error) {
 	if err == nil {
 		return nil
 	}
-	taken := errors.Is(err, syscall.EAGAIN) || errors.Is(err, syscall.EACCES) ||
+	var opening *fs.PathError // the file LOCK cannot be made, which says nothing of a lock
+	taken := errors.Is(err, syscall.EAGAIN) || errors.Is(err, syscall.EACCES) && !errors.As(err, &opening) ||
 		strings.Contains(err.Error(), "lock held") // by this process
 	if taken {
 		return fmt.Errorf("%w: %w", ErrStoreInUse, err)

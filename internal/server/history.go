@@ -129,7 +129,7 @@ func (h *history) open() error {
 	}
 	for _, dir := range []string{h.o.metaDir(), h.o.Log.Dir} {
 		if err := h.o.Log.FS.MkdirAll(dir); err != nil {
-			return fmt.Errorf("data directory: %w", err)
+			return &exitError{exitDataDir, fmt.Errorf("data directory: %w", err)}
 		}
 	}
 	var err error

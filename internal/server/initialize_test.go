@@ -7,10 +7,12 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/quorate/quorate/zab/members"
 	"github.com/quorate/quorate/zab/transport"
+	"github.com/quorate/quorate/zab/txnlog"
 )
 
 func exitCode(err error) int {
@@ -136,5 +138,45 @@ func TestPortUnavailable(t *testing.T) {
 		if PortUnavailable(err) {
 			t.Errorf("%v will not go away", err)
 		}
+	}
+}
+
+// TestDirectoryNotWritable: directories that are there and cannot be written end a start
+// with ZooKeeper's code for that, whatever it was that could not be.
+func TestDirectoryNotWritable(t *testing.T) {
+	for kind, fault := range map[txnlog.OpKind]error{
+		txnlog.OpMkdir: syscall.EACCES, txnlog.OpCreate: syscall.EROFS, txnlog.OpRename: syscall.EACCES,
+	} {
+		d := newDisks(1)
+		d.record = false
+		d.fail = func(op txnlog.Op) error {
+			if op.Kind == kind {
+				return &os.PathError{Op: string(op.Kind), Path: op.Name, Err: fault}
+			}
+			return nil
+		}
+		_, err := Open(d.config(testConfig(t.TempDir())))
+		if got := exitCode(err); got != exitDataDir || !errors.Is(err, fault) {
+			t.Errorf("%s: exit code %d, %v", kind, got, err)
+		}
+	}
+	cfg := testConfig(t.TempDir())
+	if err := os.WriteFile(filepath.Join(cfg.DataDir, versionDir), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, err := Open(cfg)
+	if got := exitCode(err); got != exitDataDir {
+		t.Errorf("a file is in the way: exit code %d, %v", got, err)
+	}
+	if os.Geteuid() == 0 {
+		return // nothing is forbidden to root
+	}
+	cfg = testConfig(t.TempDir())
+	if err := os.Chmod(cfg.DataDir, 0o555); err != nil {
+		t.Fatal(err)
+	}
+	_, err = Open(cfg)
+	if got := exitCode(err); got != exitDataDir {
+		t.Errorf("read-only: exit code %d, %v", got, err)
 	}
 }

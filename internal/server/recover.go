@@ -3,6 +3,8 @@ package server
 import (
 	"errors"
 	"fmt"
+	"io/fs"
+	"syscall"
 	"time"
 
 	"go.uber.org/zap"
@@ -50,6 +52,9 @@ func (s *Server) openDatabase(alone bool) error {
 		return err
 	}
 	h, err := openHistory(s.historyOptions(alone))
+	if errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EROFS) {
+		return &exitError{exitDataDir, err}
+	}
 	if err != nil {
 		return err
 	}
