@@ -33,8 +33,8 @@ type Config struct {
 	SecureClientPort int
 	// SecureClientPortAddress is the address of the TLS port; empty means all.
 	SecureClientPortAddress string
-	// ClientPortListenBacklog is the length of the accept queue; -1 leaves it
-	// to the operating system.
+	// ClientPortListenBacklog is the length of the accept queue; -1 and 0 leave
+	// it to the operating system.
 	ClientPortListenBacklog int
 	// ClientTCPKeepAlive turns TCP keep-alive probes on for client sockets.
 	ClientTCPKeepAlive bool

@@ -26,8 +26,8 @@ var clientKeys = []Key{
 		Meaning: "The plain port accepts TLS too.", field: scratch[bool],
 	},
 	{
-		Name: "clientPortListenBacklog", Use: Moot, Default: "-1",
-		Meaning: "Length of the accept queue; -1 leaves it to the operating system, which is what this server always does.",
+		Name: "clientPortListenBacklog", Default: "-1",
+		Meaning: "Length of the accept queue, up to what the operating system allows; -1 and 0 leave it to that.",
 		field:   func(c *Config) any { return &c.ClientPortListenBacklog },
 	},
 	{

@@ -141,6 +141,7 @@ func serverConfig(c *conf.Config, log *zap.Logger) server.Config {
 		ConnThrottle:     connThrottle(c),
 		Requests:         requestLimits(c),
 		HandshakeTimeout: c.SessionlessCnxnTimeout, TCPKeepAlive: c.ClientTCPKeepAlive,
+		ListenBacklog:   c.ClientPortListenBacklog,
 		RequestBytesMax: c.MaxBufferBytes, RecordExtraBytes: c.MaxBufferExtraBytes, OversizedBytesMax: int(c.OversizedRequestBytesMax),
 		MultiReadBytesMax: int(c.MultiReadBytesMax), WatchBytesMax: c.WatchBytesMax,
 		Words:         allowedWords(c),

@@ -33,6 +33,9 @@ type Config struct {
 	// HandshakeTimeout ends connections that open no session
 	// (nio.sessionlessCnxnTimeout); 0 = 10 s.
 	HandshakeTimeout time.Duration
+	// ListenBacklog is how many connections wait to be accepted
+	// (clientPortListenBacklog); 0 or less = what the operating system allows.
+	ListenBacklog int
 	// TCPKeepAlive probes idle connections (clientTcpKeepAlive).
 	TCPKeepAlive bool
 	// RequestBytesMax is jute.maxbuffer; 0 = 1,048,575.

@@ -106,16 +106,9 @@ func (s *Server) open() (err error) {
 	if err := s.openStage(); err != nil {
 		return err
 	}
-	// Probes of idle connections are off, as in ZooKeeper: sessions do that, and
-	// four options to set would be a fifth of what a connection costs.
-	lc := net.ListenConfig{KeepAlive: -1, KeepAliveConfig: net.KeepAliveConfig{Enable: s.cfg.TCPKeepAlive}}
-	for _, addr := range s.cfg.ClientAddrs {
-		l, err := lc.Listen(context.Background(), "tcp", addr)
-		if err != nil {
-			s.closeListeners()
-			return fmt.Errorf("client address: %w", err)
-		}
-		s.listeners = append(s.listeners, l)
+	if err := s.listenForClients(); err != nil {
+		s.closeListeners()
+		return fmt.Errorf("client address: %w", err)
 	}
 	if err := s.openPrometheus(); err != nil {
 		s.closeListeners()
@@ -123,6 +116,33 @@ func (s *Server) open() (err error) {
 	}
 	s.openAdmin()
 	return nil
+}
+
+func (s *Server) listenForClients() error {
+	// Probes of idle connections are off, as in ZooKeeper: sessions do that, and
+	// four options to set would be a fifth of what a connection costs.
+	lc := net.ListenConfig{KeepAlive: -1, KeepAliveConfig: net.KeepAliveConfig{Enable: s.cfg.TCPKeepAlive}}
+	for _, addr := range s.cfg.ClientAddrs {
+		l, err := lc.Listen(context.Background(), "tcp", addr)
+		if err != nil {
+			return err
+		}
+		s.listeners = append(s.listeners, l)
+		if n := s.cfg.listenBacklog(); n > 0 {
+			if err := setBacklog(l, n); err != nil {
+				return fmt.Errorf("%s: length of the accept queue: %w", addr, err)
+			}
+		}
+	}
+	return nil
+}
+
+// listenBacklog is -1 where the operating system decides.
+func (c *Config) listenBacklog() int {
+	if c.ListenBacklog <= 0 {
+		return -1
+	}
+	return c.ListenBacklog
 }
 
 // openStage recovers the database and makes what commits to it.

@@ -51,7 +51,7 @@ func (s *Server) wordConf(q *wordQuery) {
 	line("maxClientCnxns", v.connsPerIP)
 	line("minSessionTimeout", v.timeoutMin)
 	line("maxSessionTimeout", v.timeoutMax)
-	line("clientPortListenBacklog", -1)
+	line("clientPortListenBacklog", s.cfg.listenBacklog())
 	line("serverId", v.id)
 	if e := s.cfg.Ensemble; e != nil {
 		s.confEnsemble(q, e, line)
