@@ -66,8 +66,8 @@ var clientKeys = []Key{
 		field:   func(c *Config) any { return &c.FourLetterWords },
 	},
 	{
-		Name: "watchManagerName", Source: Property, Default: "org.apache.zookeeper.server.watch.WatchManager",
-		Meaning: "Java class of the watch table; org.apache.zookeeper.server.watch.WatchManagerOptimized refuses addWatch, which is all it does here.",
+		Name: "watchManagerName", Source: Property, Default: watchManager,
+		Meaning: "Java class of the watch table; " + WatchManagerOptimized + " refuses addWatch, which is all it does here.",
 		field:   func(c *Config) any { return &c.WatchManagerName },
 	},
 	{

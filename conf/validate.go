@@ -22,6 +22,7 @@ func (c *Config) check(ws *warnings) faults {
 	v.directories()
 	v.sessionTimeouts()
 	v.authentication()
+	v.watchManager()
 	v.members()
 	if c.Distributed() {
 		v.ensemble()
@@ -139,6 +140,22 @@ func (v *validator) sessionTimeouts() {
 		}
 		v.fault(key, "minSessionTimeout (%d ms) is larger than maxSessionTimeout (%d ms)",
 			v.MinSessionTimeout.Milliseconds(), v.MaxSessionTimeout.Milliseconds())
+	}
+}
+
+// Java's two classes of the watch table. WatchManagerOptimized refuses addWatch.
+const (
+	watchManager          = "org.apache.zookeeper.server.watch.WatchManager"
+	WatchManagerOptimized = watchManager + "Optimized"
+)
+
+// watchManager remarks on a class that is not ZooKeeper's own: a typing error, with
+// which a Java server would not start, or a plug-in, which there cannot be here.
+func (v *validator) watchManager() {
+	switch v.WatchManagerName {
+	case "", watchManager, WatchManagerOptimized:
+	default:
+		v.warn("watchManagerName", "%q is none of ZooKeeper's classes; the watches are those of %s", v.WatchManagerName, watchManager)
 	}
 }
 

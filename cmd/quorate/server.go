@@ -154,7 +154,7 @@ func serverConfig(c *conf.Config, log *zap.Logger) server.Config {
 			DigestAlg: c.Auth.DigestAlg, SuperDigest: c.Auth.SuperDigest, Enforce: enforcedSchemes(c),
 			EnsembleNamed: namesEnsemble(c), EnsembleNames: c.Auth.EnsembleNames,
 		},
-		WatchesOptimized: c.WatchManagerName == "org.apache.zookeeper.server.watch.WatchManagerOptimized",
+		WatchesOptimized: c.WatchManagerName == conf.WatchManagerOptimized,
 		TreeBytes:        c.Tree.BudgetBytes,
 		SnapCount:        c.SnapCount, CheckpointLogBytes: checkpointBytes(c), LogRetainBytes: c.Log.RetainBytes,
 		PreallocBytes: c.PreAllocBytes, LogRollBytes: max(c.TxnLogSizeLimitBytes, 0), NoSync: !c.ForceSync, SyncWarn: c.FsyncWarningThreshold,
