@@ -29,7 +29,7 @@ test:
 	$(GO) test ./...
 
 build: ## one static binary, bin/quorate
-	CGO_ENABLED=0 $(GO) build -trimpath -o bin/quorate ./cmd/quorate
+	CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=auto -o bin/quorate ./cmd/quorate
 
 bench:
 	$(GO) test -run '^$$' -bench . -benchmem ./...

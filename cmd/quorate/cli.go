@@ -189,9 +189,5 @@ func isTerminal(in io.Reader) bool {
 // cliVersion is the version text in the manner of zkCli.
 func cliVersion() string {
 	b := readBuild()
-	text := zooKeeperVersion + "-" + b.commit
-	if b.time != "" {
-		text += ", built on " + b.time
-	}
-	return text
+	return zooKeeperVersion + "-" + b.commit + ", built on " + b.built()
 }

@@ -7,6 +7,7 @@ import (
 	"runtime/debug"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/spf13/cobra"
 )
@@ -84,6 +85,20 @@ func TestVersionNamesBuildGoAndProtocol(t *testing.T) {
 		if !strings.Contains(stdout, want) {
 			t.Errorf("%q lacks %q", stdout, want)
 		}
+	}
+}
+
+// TestBuildHasADate: a binary without stamps, as that of this test, tells at least when it
+// was built.
+func TestBuildHasADate(t *testing.T) {
+	for _, text := range []string{announcedVersion(), cliVersion()} {
+		_, date, _ := strings.Cut(text, ", built on ")
+		if at, err := time.Parse(time.RFC3339, date); err != nil || time.Since(at) < 0 {
+			t.Errorf("%q: %v", text, err)
+		}
+	}
+	if got := (build{time: "2026-11-01T10:00:00Z", made: "2026-11-02T10:00:00Z"}).built(); got != "2026-11-01T10:00:00Z" {
+		t.Errorf("built %s: the file's time beats the commit's", got)
 	}
 }
 

@@ -206,13 +206,8 @@ func allowedWords(c *conf.Config) []string {
 // announcedVersion is the first line of srvr: tools take its first three
 // numbers for ZooKeeper's.
 func announcedVersion() string {
-	info, _ := debug.ReadBuildInfo()
-	b := buildFrom(info)
-	built := b.time
-	if built == "" {
-		built = "unknown"
-	}
-	return zooKeeperVersion + "-quorate-" + b.commit + ", built on " + built
+	b := readBuild()
+	return zooKeeperVersion + "-quorate-" + b.commit + ", built on " + b.built()
 }
 
 // checkpointBytes is after how many bytes of log a checkpoint is due: ZooKeeper's

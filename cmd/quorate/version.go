@@ -3,8 +3,10 @@ package main
 import (
 	"fmt"
 	"io"
+	"os"
 	"runtime"
 	"runtime/debug"
+	"time"
 
 	"github.com/spf13/cobra"
 )
@@ -29,12 +31,42 @@ type build struct {
 	version string // module version, "devel" when built from a work tree
 	commit  string // revision hash, with "-dirty" when the tree had changes
 	time    string // commit time, RFC 3339, empty when unknown
+	made    string // when the file of the binary was written, RFC 3339, empty when unknown
 }
 
 // readBuild describes the running binary.
 func readBuild() build {
 	info, _ := debug.ReadBuildInfo()
-	return buildFrom(info)
+	b := buildFrom(info)
+	b.made = binaryTime()
+	return b
+}
+
+// binaryTime is all there is to tell builds apart when the linker has left no stamps,
+// as it does with -buildvcs=false, outside of a repository, or in a second work tree.
+func binaryTime() string {
+	path, err := os.Executable()
+	if err != nil {
+		return ""
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		return ""
+	}
+	return info.ModTime().UTC().Format(time.RFC3339)
+}
+
+// built is when the binary was built: the time of its commit, which does not change when
+// the file is copied, or that of the file.
+func (b build) built() string {
+	switch {
+	case b.time != "":
+		return b.time
+	case b.made != "":
+		return b.made
+	default:
+		return "unknown"
+	}
 }
 
 // buildFrom reads the stamps the Go linker left; info may be nil.
@@ -64,6 +96,8 @@ func printVersion(w io.Writer, b build) error {
 	commit := b.commit
 	if b.time != "" {
 		commit += " of " + b.time
+	} else {
+		commit += ", built on " + b.built()
 	}
 	_, err := fmt.Fprintf(w, "quorate %s\ncommit %s\n%s %s/%s\nspeaks the client protocol of ZooKeeper %s\n",
 		b.version, commit, runtime.Version(), runtime.GOOS, runtime.GOARCH, zooKeeperVersion)
