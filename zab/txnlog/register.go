@@ -184,7 +184,7 @@ func (r *register) check(dir string, files []FileInfo) error {
 		}
 		what := "the file is missing"
 		if len(files) == 0 {
-			what = "the file is missing, and so is every other of the log. Is the disk mounted?"
+			what = "the file is missing, and so is every other of the log: look whether the disk is mounted"
 		}
 		return r.missing(dir, z, what)
 	}

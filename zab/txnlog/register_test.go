@@ -48,7 +48,7 @@ func TestMissingFileIsMissed(t *testing.T) {
 		"the newest":             {remove: []string{third}, says: []string{third, "is missing", "0x300000001", testRegister}},
 		"one in the middle":      {remove: []string{second}, says: []string{second, "is missing"}},
 		"the oldest":             {remove: []string{first}, says: []string{first, "is missing"}},
-		"all":                    {remove: []string{first, second, third}, says: []string{first, "Is the disk mounted?"}},
+		"all":                    {remove: []string{first, second, third}, says: []string{first, "look whether the disk is mounted"}},
 		"the newest of no bytes": {put: map[string][]byte{third: nil}, says: []string{third, "holds no transaction"}},
 		"the newest of zeros":    {put: map[string][]byte{third: make([]byte, 5000)}, says: []string{third, "holds no transaction"}},
 		"the newest, its header": {put: map[string][]byte{third: fileHeader()}, says: []string{third, "holds no transaction"}},
