@@ -56,17 +56,15 @@ func binaryTime() string {
 	return info.ModTime().UTC().Format(time.RFC3339)
 }
 
-// built is when the binary was built: the time of its commit, which does not change when
-// the file is copied, or that of the file.
+// built is when the binary was built, as ZooKeeper writes it: the time of its commit, which
+// does not change when the file is copied, or that of the file.
 func (b build) built() string {
-	switch {
-	case b.time != "":
-		return b.time
-	case b.made != "":
-		return b.made
-	default:
-		return "unknown"
+	for _, stamp := range []string{b.time, b.made} {
+		if t, err := time.Parse(time.RFC3339, stamp); err == nil {
+			return t.UTC().Format("2006-01-02 15:04 UTC")
+		}
 	}
+	return "unknown"
 }
 
 // buildFrom reads the stamps the Go linker left; info may be nil.

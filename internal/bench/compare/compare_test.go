@@ -150,7 +150,7 @@ func TestCompareZooKeeperWithItself(t *testing.T) {
 	}
 	var table, log strings.Builder
 	o := options{
-		quorate: script, classpath: classpath, dir: dir, rounds: 1, duration: 50 * time.Millisecond, warmup: time.Millisecond,
+		quorate: script, classpath: classpath, dir: dir, rounds: 1, duration: 300 * time.Millisecond, warmup: time.Millisecond,
 		nodes: 1500, restarts: 1, small: true, big: true, markdown: &table, log: &log, jsonOut: filepath.Join(t.TempDir(), "figures"),
 	}
 	if err := run(t.Context(), o); err != nil {
