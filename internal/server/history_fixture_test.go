@@ -229,3 +229,6 @@ func requireErr(t *testing.T, err error, text string) {
 		t.Fatalf("error %v, want one that says %q", err, text)
 	}
 }
+
+// begun is for those who do not ask what a snapshot holds.
+func begun(int64) error { return nil }

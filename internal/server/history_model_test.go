@@ -350,7 +350,7 @@ func (w *historyWorld) send() error {
 	if w.rng.IntN(2) == 0 {
 		through = max(through, w.m.last())
 	}
-	return w.h.SendSnapshot(io.Discard, through)
+	return w.h.SendSnapshot(io.Discard, through, begun)
 }
 
 func (w *historyWorld) restart() error {

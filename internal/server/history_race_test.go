@@ -35,7 +35,7 @@ func TestHistoryConcurrent(t *testing.T) {
 	}
 	sender(func() error {
 		var out bytes.Buffer
-		if err := h.SendSnapshot(&out, 0); err != nil {
+		if err := h.SendSnapshot(&out, 0, begun); err != nil {
 			return err
 		}
 		to := memHistory(t.TempDir())
@@ -58,7 +58,7 @@ func TestHistoryConcurrent(t *testing.T) {
 			return checkEntry(zab.Entry{Zxid: zxid, Data: data})
 		})
 	})
-	sender(func() error { return h.SendSnapshot(io.Discard, h.log.LastZxid()) })
+	sender(func() error { return h.SendSnapshot(io.Discard, h.log.LastZxid(), begun) })
 
 	runConcurrent(t, h)
 	close(done)

@@ -163,13 +163,13 @@ func (a *aside) drop() error {
 
 // SendSnapshot implements transport.Storage: it writes a snapshot stream of a
 // state that holds everything up to through.
-func (h *history) SendSnapshot(w io.Writer, through int64) error {
+func (h *history) SendSnapshot(w io.Writer, through int64, begin func(zxid int64) error) error {
 	r := h.hold()
 	if r == nil {
 		return errClosed
 	}
 	defer r.readers.Done()
-	sent, err := sendAtRest(r.store, w, through)
+	sent, err := sendAtRest(r.store, w, through, begin)
 	if sent || err != nil {
 		return err
 	}
@@ -177,15 +177,15 @@ func (h *history) SendSnapshot(w io.Writer, through int64) error {
 		if err := h.o.Checkpoint(); err != nil {
 			return fmt.Errorf("a checkpoint to send: %w", err)
 		}
-		if sent, err = sendAtRest(r.store, w, through); sent || err != nil {
+		if sent, err = sendAtRest(r.store, w, through, begin); sent || err != nil {
 			return err
 		}
 	}
-	return h.sendCopy(r, w, through)
+	return h.sendCopy(r, w, through, begin)
 }
 
 // sendAtRest sends what the store holds, if that goes far enough.
-func sendAtRest(store *znode.Store, w io.Writer, through int64) (sent bool, err error) {
+func sendAtRest(store *znode.Store, w io.Writer, through int64, begin func(zxid int64) error) (sent bool, err error) {
 	snap, err := store.Snapshot()
 	if err != nil {
 		return false, err
@@ -193,7 +193,9 @@ func sendAtRest(store *znode.Store, w io.Writer, through int64) (sent bool, err 
 	m, err := snap.Meta()
 	if err == nil && m.Zxid >= through {
 		sent = true
-		err = znode.WriteSnapStream(w, snap)
+		if err = begin(m.Zxid); err == nil {
+			err = znode.WriteSnapStream(w, snap)
+		}
 	}
 	return sent, errors.Join(err, snap.Close())
 }
@@ -208,7 +210,7 @@ func (r *resting) appliedTo(zxid int64) bool {
 // sendCopy sends a copy of the tree at rest, brought up to through with what the
 // log has behind it. That is how a leader that is not yet established sends
 // transactions that it has not applied.
-func (h *history) sendCopy(r *resting, w io.Writer, through int64) (err error) {
+func (h *history) sendCopy(r *resting, w io.Writer, through int64, begin func(zxid int64) error) (err error) {
 	h.mu.Lock()
 	h.number++
 	o := h.o.Store.Sibling(h.number)
@@ -225,7 +227,7 @@ func (h *history) sendCopy(r *resting, w io.Writer, through int64) (err error) {
 	if err := h.advance(store, through); err != nil {
 		return fmt.Errorf("a copy of the tree up to %s: %w", zab.FormatZxid(through), err)
 	}
-	sent, err := sendAtRest(store, w, through)
+	sent, err := sendAtRest(store, w, through, begin)
 	if err == nil && !sent {
 		err = fmt.Errorf("%w: the log ends before %s", txnlog.ErrMissing, zab.FormatZxid(through))
 	}

@@ -258,7 +258,7 @@ func TestHistoryStream(t *testing.T) {
 	}
 	for i, c := range []struct{ through, holds, asked int }{{5, 10, 0}, {10, 10, 0}, {30, 30, 0}, {21, 21, 0}, {15, 20, 1}, {20, 20, 1}} {
 		var out bytes.Buffer
-		if err := h.SendSnapshot(&out, zx(1, uint32(c.through))); err != nil {
+		if err := h.SendSnapshot(&out, zx(1, uint32(c.through)), begun); err != nil {
 			t.Fatal(err)
 		}
 		to := mustHistory(t, memHistory(t.TempDir()))
@@ -276,7 +276,7 @@ func TestHistoryStream(t *testing.T) {
 	if n, err := h.o.Store.Siblings(); err != nil || !slices.Equal(n, []int{0}) {
 		t.Errorf("copies are left: %v, %v", n, err)
 	}
-	if err := h.SendSnapshot(io.Discard, zx(1, 31)); !errors.Is(err, txnlog.ErrMissing) {
+	if err := h.SendSnapshot(io.Discard, zx(1, 31), begun); !errors.Is(err, txnlog.ErrMissing) {
 		t.Errorf("more was sent than there is: %v", err)
 	}
 }

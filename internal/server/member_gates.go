@@ -19,10 +19,10 @@ func newGates(s transport.Storage, snaps, diffs int) *gates {
 }
 
 // SendSnapshot implements [transport.Storage].
-func (g *gates) SendSnapshot(w io.Writer, through int64) error {
+func (g *gates) SendSnapshot(w io.Writer, through int64, begin func(zxid int64) error) error {
 	g.snaps <- struct{}{}
 	defer func() { <-g.snaps }()
-	return g.Storage.SendSnapshot(w, through)
+	return g.Storage.SendSnapshot(w, through, begin)
 }
 
 // LogRange implements [transport.Storage].

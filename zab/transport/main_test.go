@@ -85,7 +85,7 @@ type noStorage struct{}
 
 var errNone = errors.New("no storage")
 
-func (noStorage) SendSnapshot(io.Writer, int64) error                    { return errNone }
+func (noStorage) SendSnapshot(io.Writer, int64, func(int64) error) error { return errNone }
 func (noStorage) ReceiveSnapshot(io.Reader, zab.ConnID, int64) error     { return errNone }
 func (noStorage) DropSnapshot(zab.ConnID)                                {}
 func (noStorage) LogRange(int64, int64, func(int64, []byte) error) error { return errNone }

@@ -24,8 +24,9 @@ type Handler interface {
 // Storage is the runtime's log and snapshots. Calls for different connections overlap.
 type Storage interface {
 	// SendSnapshot writes a whole snapshot stream (what ZooKeeper writes after a SNAP packet, from the sessions to
-	// "BenWasHere"): a state that holds everything up to through. w is buffered; an error of w is returned at once.
-	SendSnapshot(w io.Writer, through int64) error
+	// "BenWasHere"): a state that holds everything up to through, and perhaps more. It calls begin with the zxid of that
+	// state before it writes the first byte. w is buffered; an error of w, or of begin, is returned at once.
+	SendSnapshot(w io.Writer, through int64, begin func(zxid int64) error) error
 	// ReceiveSnapshot reads exactly one such stream from r, and nothing beyond it, sets it aside under conn, and returns
 	// when it is durable. r is buffered. zxid is the stamp. An error ends the connection.
 	ReceiveSnapshot(r io.Reader, conn zab.ConnID, zxid int64) error

@@ -52,14 +52,22 @@ func (w *pulsing) Write(b []byte) (int, error) {
 	return n, err
 }
 
-// sendSnapshot writes a SNAP packet and the stream behind it. What is queued meanwhile waits.
+// sendSnapshot writes a SNAP packet and the stream behind it. What is queued meanwhile waits. The packet says what the
+// snapshot holds, which may be more than was asked for; what it holds is not sent once more: a learner of Java's would
+// compare its digest with that of a tree which is ahead.
 func (c *conn) sendSnapshot(m *zab.Message) error {
 	w := bufio.NewWriterSize(&pulsing{c: c, p: pulse{c: c}}, slabBytes)
-	if _, err := w.Write(appendPacket(nil, m, c.dialled)); err != nil {
+	begin := func(zxid int64) error {
+		if err := c.out.cover(zxid); err != nil {
+			return err
+		}
+		head := *m
+		head.Zxid = max(m.Zxid, zxid)
+		_, err := w.Write(appendPacket(nil, &head, c.dialled))
 		return err
 	}
 	began := time.Now()
-	if err := c.t.o.Storage.SendSnapshot(w, m.Through); err != nil {
+	if err := c.t.o.Storage.SendSnapshot(w, m.Through, begin); err != nil {
 		return fmt.Errorf("sending a snapshot: %w", err)
 	}
 	if err := w.Flush(); err != nil {

@@ -3,7 +3,10 @@ package transport
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
+	"slices"
+	"sync"
 	"testing"
 
 	"github.com/quorate/quorate/zab"
@@ -15,9 +18,15 @@ type funcs struct {
 	receive func(io.Reader, zab.ConnID, int64) error
 	drop    func(zab.ConnID)
 	read    func(after, through int64, fn func(int64, []byte) error) error
+	holds   int64 // what its snapshots hold, if that is more than was asked for
 }
 
-func (f *funcs) SendSnapshot(w io.Writer, through int64) error { return f.send(w, through) }
+func (f *funcs) SendSnapshot(w io.Writer, through int64, begin func(int64) error) error {
+	if err := begin(max(through, f.holds)); err != nil {
+		return err
+	}
+	return f.send(w, through)
+}
 
 func (f *funcs) ReceiveSnapshot(r io.Reader, conn zab.ConnID, zxid int64) error {
 	return f.receive(r, conn, zxid)
@@ -110,6 +119,51 @@ func TestSnapshotTravels(t *testing.T) {
 		if order[i] != want[i] {
 			t.Fatalf("%v, want %v", order, want)
 		}
+	}
+}
+
+// TestSnapshotHoldsMore: a snapshot that holds more than was asked for is stamped with what it holds, and that is not sent
+// again behind it, whether it was queued before that was known or after.
+func TestSnapshotHoldsMore(t *testing.T) {
+	p := newPair(t)
+	goOn := make(chan struct{})
+	release := sync.OnceFunc(func() { close(goOn) })
+	defer release()
+	p.leader.holds = 44
+	p.leader.send = func(w io.Writer, _ int64) error { _, err := w.Write([]byte("snapshot")); return err }
+	p.learner.receive = func(r io.Reader, _ zab.ConnID, zxid int64) error {
+		if zxid != 44 {
+			t.Errorf("it is stamped %d", zxid)
+		}
+		<-goOn
+		_, err := io.ReadFull(r, make([]byte, len("snapshot")))
+		return err
+	}
+	of := func(ty zab.Type, zxid int64) zab.Message {
+		m := zab.Message{Type: ty, Conn: p.there, Zxid: zxid}
+		if ty == zab.Proposal {
+			m.Data = repeat("x", referBytes)
+		}
+		return m
+	}
+	p.tr[2].Send([]zab.Message{
+		{Type: zab.Snap, Conn: p.there, Zxid: 42, Through: 42},
+		of(zab.Proposal, 43), of(zab.Commit, 43), of(zab.Proposal, 44),
+		of(zab.Proposal, 45),
+	})
+	p.rec[2].await(t, 1, ofType(zab.SnapshotSent))
+	p.tr[2].Send([]zab.Message{of(zab.Commit, 44), of(zab.Commit, 45), of(zab.NewLeader, 1<<32)})
+	release()
+	p.rec[1].await(t, 1, ofType(zab.NewLeader))
+	var got []string
+	for _, m := range p.rec[1].messages() {
+		if m.Type != zab.Alive && m.Type != zab.Connected {
+			got = append(got, fmt.Sprint(m.Type, m.Zxid, len(m.Data)))
+		}
+	}
+	want := []string{"SNAP 44 0", "PROPOSAL 45 65536", "COMMIT 45 0", "NEWLEADER 4294967296 0"}
+	if !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
 	}
 }
 

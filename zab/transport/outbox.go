@@ -1,6 +1,8 @@
 package transport
 
 import (
+	"errors"
+	"fmt"
 	"sync"
 
 	"github.com/quorate/quorate/zab"
@@ -37,6 +39,8 @@ type outbox struct {
 	closing bool    // nothing more is added
 	dead    bool    // nothing more is written
 	roomy   int     // writes in a row that were small for their buffer
+	snaps   int     // snapshots among orders, or being sent without saying yet what they hold
+	covered int64   // transactions up to here are in a snapshot that has been sent: they are not queued
 }
 
 // order is what is not simply bytes: a snapshot or a range of the log to be sent, or data by reference.
@@ -64,7 +68,7 @@ func (q *outbox) tail() *[]byte {
 func (q *outbox) add(m *zab.Message, toLeader bool, limit int) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.closing || q.dead {
+	if q.closing || q.dead || q.covered > 0 && m.Zxid <= q.covered && ofTransaction(m.Type) {
 		return true
 	}
 	q.packets++
@@ -73,9 +77,12 @@ func (q *outbox) add(m *zab.Message, toLeader bool, limit int) bool {
 	before := len(*tail)
 	switch {
 	case m.Type == zab.Snap || m.Type == zab.LogRange:
+		if m.Type == zab.Snap {
+			q.snaps++
+		}
 		q.orders = append(q.orders, order{m: *m})
 		return true
-	case len(m.Data) >= referBytes:
+	case len(m.Data) >= referBytes && q.snaps == 0: // behind a snapshot all has to be in one piece, see cover
 		*tail = appendLongPacketHead(*tail, m)
 		q.bytes += len(*tail) - before + len(m.Data)
 		q.orders = append(q.orders, order{data: m.Data})
@@ -89,6 +96,37 @@ func (q *outbox) add(m *zab.Message, toLeader bool, limit int) bool {
 		q.joining, q.grace = false, q.bytes
 	}
 	return q.joining || q.bytes-q.grace <= limit
+}
+
+// ofTransaction tells the packets that bring one, or say that it is committed.
+func ofTransaction(t zab.Type) bool {
+	return t == zab.Proposal || t == zab.Commit || t == zab.Inform
+}
+
+// cover drops what is queued, and what will be, of transactions up to zxid, which the snapshot that is about to be sent
+// holds. The writer calls it.
+func (q *outbox) cover(zxid int64) error {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.snaps--
+	q.covered = max(q.covered, zxid)
+	kept := q.buf[:0]
+	for rest := q.buf; len(rest) > 0; {
+		p, n, _, err := parsePacket(rest, len(rest))
+		if err != nil || n == 0 {
+			return fmt.Errorf("what waits behind a snapshot: %w", errors.Join(err, errLength))
+		}
+		if p.zxid > zxid || !ofTransaction(zab.Type(p.typ)) {
+			kept = append(kept, rest[:n]...)
+		} else {
+			q.bytes -= n
+			q.packets--
+		}
+		rest = rest[n:]
+	}
+	q.grace = min(q.grace, q.bytes)
+	q.buf = kept
+	return nil
 }
 
 func (q *outbox) wake() { q.ready.Signal() }

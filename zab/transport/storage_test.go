@@ -113,10 +113,13 @@ func appendNode(b []byte, path string, data []byte) []byte {
 	return append(b, make([]byte, statBytes)...)
 }
 
-func (s *memStorage) SendSnapshot(w io.Writer, through int64) error {
+func (s *memStorage) SendSnapshot(w io.Writer, through int64, begin func(int64) error) error {
 	all := s.all()
 	if n := len(all); n > 0 && all[n-1].Zxid < through {
 		return fmt.Errorf("the log ends before %s", zab.FormatZxid(through))
+	}
+	if err := begin(through); err != nil {
+		return err
 	}
 	s.mu.Lock()
 	s.counts["sent"]++
