@@ -43,6 +43,9 @@ type Spec struct {
 	// Expected matches lines of logs that would be a fault elsewhere, but are
 	// what a server should print in this test; nil matches none.
 	Expected *regexp.Regexp
+	// LooseDigests is for ensembles of Java servers alone: theirs count mismatches
+	// when one joins another under load, although the trees are equal in the end.
+	LooseDigests bool
 }
 
 // Defaults are the settings of every member: a tick long enough for a busy

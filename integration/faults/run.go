@@ -88,6 +88,7 @@ func newWorld(t *testing.T, s setup, seed uint64) *world {
 	w := &world{setup: s, t: t, ctx: t.Context(), net: network, random: rand.New(rand.NewPCG(seed, 0))}
 	w.e = ensemble.LaidOut(t, ensemble.Spec{
 		Voters: s.voters, Observers: s.observers, Options: s.options(), Place: network, Expected: expected(s.disks),
+		LooseDigests: !slices.Contains(slices.Concat(s.voters, s.observers), integration.Quorate),
 	})
 	if s.disks {
 		for _, m := range w.e.Members {
