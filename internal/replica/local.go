@@ -12,7 +12,7 @@ import (
 // too, whatever the settings: nothing can be agreed upon there.
 
 // openLocal makes a local session for a client and answers it.
-func (r *Replica) openLocal(c *Client, timeout int32, t Time) {
+func (r *Replica) openLocal(c *Client, timeout int32, t Time) *Session {
 	id := r.ids.Next()
 	for r.sessions[id] != nil || r.local[id] != nil {
 		id = r.ids.Next()
@@ -21,6 +21,7 @@ func (r *Replica) openLocal(c *Client, timeout int32, t Time) {
 	r.local[id] = s
 	r.localTracker.Add(id, timeout, r.age.At(t.Mono))
 	r.giveSession(c, s, timeout, t)
+	return s
 }
 
 // attachLocal gives a client its local session. It is false when there is none.
@@ -181,7 +182,7 @@ func (m *Member) connectReadOnly(s *Submission, t Time) {
 	c.mu.Unlock()
 	switch {
 	case req.SessionID == 0:
-		r.openLocal(c, timeout, t)
+		r.openLocal(c, timeout, t).readOnly = true
 	case !session.CheckPassword(req.SessionID, req.Passwd) || !r.attachLocal(c, req.SessionID, timeout, t):
 		r.end(c)
 	}
@@ -197,7 +198,7 @@ func (m *Member) serveReadOnly() {
 	r.resumeHeld(func(c *Client) bool { return c.state == StateNew })
 }
 
-// endReadOnly closes the clients of a read-only server: there is a leader again, or
+// endReadOnly ends the sessions and closes the clients of a read-only server: there is a leader again, or
 // what they were shown is replaced.
 func (r *Replica) endReadOnly() {
 	tree := r.Tree()
@@ -220,4 +221,9 @@ func (r *Replica) endReadOnly() {
 		}
 		r.end(c)
 	})
+	for _, id := range r.localIDs() { // of some the client is away
+		if s := r.local[id]; s.readOnly {
+			r.endLocal(s)
+		}
+	}
 }

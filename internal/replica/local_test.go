@@ -195,3 +195,32 @@ func TestReadOnlyEndsWithTheTree(t *testing.T) {
 		t.Error("the new tree is shown to a client")
 	}
 }
+
+// A session of a read-only server ends with that, also when its client is away just then:
+// nobody else would know of it.
+func TestReadOnlySessionsEnd(t *testing.T) {
+	e := newEnsemble(t, 3, 0, nil)
+	lead := e.leader()
+	at := e.other(lead)
+	third := e.other(lead, at)
+	e.kill(lead)
+	e.kill(third)
+	e.run(func() bool { return !e.members[at].m.Serving() })
+	g := e.dial(at)
+	g.feed(frame((&wire.ConnectRequest{TimeOut: 30_000, HasReadOnly: true, ReadOnly: true}).Append(nil)))
+	e.run(func() bool {
+		g.feed(nil)
+		return g.c.State() == replica.StateConnected
+	})
+	var resp wire.ConnectResponse
+	rd := wire.NewReader(g.take()[wire.FrameHeaderBytes:])
+	resp.Decode(&rd)
+	e.must(e.members[at].m.Submit(&replica.Submission{Kind: replica.SubmitDetach, Client: g.c}, e.time))
+	e.members[third].down = false
+	e.run(func() bool { return e.members[at].m.Serving() })
+	h := e.dial(at)
+	h.id, h.passwd = resp.SessionID, resp.Passwd
+	if got := h.join(); got.SessionID != 0 || resp.SessionID == 0 {
+		t.Fatalf("session %x of a read-only server is %x when there is a leader", resp.SessionID, got.SessionID)
+	}
+}

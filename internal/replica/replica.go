@@ -149,6 +149,8 @@ type Session struct {
 	// local says that only this server knows the session, upgrading that its
 	// creation is on its way to the leader, ending that its client has closed it.
 	local, upgrading, ending bool
+	// readOnly says that it began at a read-only server, and ends with that.
+	readOnly bool
 }
 
 // TimeoutMillis returns the negotiated timeout.
