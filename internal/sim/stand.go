@@ -69,11 +69,22 @@ func (m *machine) ran() int64 { return m.time().Mono - m.standing.lost - m.stand
 type sign struct {
 	at   int64      // by machine.ran
 	conn zab.ConnID // that brought it; it counts for as long as that lives
+	// before is when the last one came that is older by settleMillis.
+	before int64
 }
+
+// settleMillis is how long it takes at most until a session expires whose client has sent
+// nothing in time, when all is read that had come by then. What comes meanwhile may come
+// too late.
+const settleMillis = 2 * coreTick / millisecond
 
 // hears notes a sign of life that has come to a server.
 func (p *process) hears(session int64, conn zab.ConnID) {
-	p.signs[session] = sign{p.m.ran(), conn}
+	old, now := p.signs[session], p.m.ran()
+	if old.at < now-settleMillis {
+		old.before = old.at
+	}
+	p.signs[session] = sign{now, conn, old.before}
 }
 
 // hearsClient: a request has come from a client itself. What comes behind closeSession
@@ -105,7 +116,11 @@ func (p *process) expires(id int64) {
 	}
 	heard := p.leads
 	if g, ok := p.signs[id]; ok && (g.conn == 0 || p.conn(g.conn) != nil) {
-		heard = max(heard, g.at)
+		at := g.at
+		if p.m.ran()-at <= settleMillis {
+			at = g.before
+		}
+		heard = max(heard, at)
 	}
 	if silent := p.m.ran() - heard; silent < int64(m.timeout)-roundingMillis {
 		s.say("ran %d mono %d sign %+v leads %d standing %+v", p.m.ran(), p.m.time().Mono, p.signs[id], p.leads, p.m.standing)
