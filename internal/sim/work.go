@@ -87,8 +87,13 @@ func (j *job) lost(*client) {
 	clear(j.versions)
 }
 
-// event is a watch that has fired.
-func (j *job) event(c *client, path string) { j.lock.event(c, path) }
+// event is a watch that has fired. While the leader stands still at the end, nobody asks
+// for anything that needs it.
+func (j *job) event(c *client, path string) {
+	if c.s.stoodAt == 0 {
+		j.lock.event(c, path)
+	}
+}
 
 // value returns data that nobody else writes.
 func (c *client) value() string {
