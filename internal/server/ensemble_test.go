@@ -1,6 +1,8 @@
 package server
 
 import (
+	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"path/filepath"
@@ -27,14 +29,18 @@ type team struct {
 	change func(*Config)
 }
 
-// freePorts returns ports that nobody listens on.
+// freePorts returns ports that nobody listens on, from below those that the kernel
+// gives to outgoing connections, which could take them before a server does.
 func freePorts(t testing.TB, n int) []int {
 	t.Helper()
 	var ports []int
-	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
+	for tries := 0; len(ports) < n; tries++ {
+		l, err := net.Listen("tcp", fmt.Sprint("127.0.0.1:", 12_000+rand.IntN(20_000)))
 		if err != nil {
-			t.Fatal(err)
+			if tries > 100+n {
+				t.Fatal(err)
+			}
+			continue
 		}
 		defer l.Close()
 		ports = append(ports, l.Addr().(*net.TCPAddr).Port)
