@@ -28,8 +28,8 @@ const (
 )
 
 // election is the election channel: one connection for each pair of servers, kept open, used both ways, and always made
-// by the server with the higher sid. A server with a lower sid rings: it connects, says who it is and closes, and the
-// other calls back.
+// by the server with the higher sid. A server with a lower sid rings: it connects and says who it is, the other closes and
+// calls back.
 type election struct {
 	t *Transport
 
@@ -54,6 +54,7 @@ type peer struct {
 	dialing context.CancelFunc // of the attempt under way; nil: none
 	again   []string           // it rang meanwhile, and is to be called back there
 	rung    time.Time
+	unheard int       // calls in a row that it took and reset
 	seen    time.Time // last sign of life
 }
 
@@ -147,6 +148,9 @@ func (e *election) call(p *peer, addrs []string) {
 	}
 }
 
+// unheardMax is how many calls in a row may be taken and reset before the next one waits for something to say.
+const unheardMax = 3
+
 // dial makes one attempt to reach p, and another if it rang meanwhile: the first is cut short then, because it may be
 // stuck with an address where p is no more.
 func (e *election) dial(ctx context.Context, p *peer, addrs []string) {
@@ -163,6 +167,9 @@ func (e *election) dial(ctx context.Context, p *peer, addrs []string) {
 		e.call(p, p.again)
 	case err != nil:
 		down = p.link == nil && refused(err)
+		if reset(err) {
+			e.callUnheard(p, addrs)
+		}
 	case p.sid > e.t.o.ID:
 		p.rung = time.Now()
 	default:
@@ -170,12 +177,43 @@ func (e *election) dial(ctx context.Context, p *peer, addrs []string) {
 		nc = nil
 	}
 	e.mu.Unlock()
-	if nc != nil {
-		e.t.discard(nc)
-	}
 	if down {
 		e.t.step(zab.Message{Type: zab.Unreachable, From: p.sid, To: e.t.o.ID})
 	}
+	if nc != nil {
+		e.awaitHeard(nc, p, addrs)
+	}
+}
+
+// awaitHeard keeps a ring's connection until the other side closes it, as it does when it has read who rings. A reset says
+// that nobody has: the kernel takes connections for a process that is being killed until it comes to close its port. Then
+// it is called again at once, to learn that it is down.
+func (e *election) awaitHeard(nc net.Conn, p *peer, addrs []string) {
+	_ = nc.SetReadDeadline(time.Now().Add(ringPause))
+	_, err := nc.Read(make([]byte, 1))
+	e.t.discard(nc)
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if !reset(err) {
+		p.unheard = 0
+	} else if p.link == nil {
+		p.rung = time.Time{}
+		e.callUnheard(p, addrs)
+	}
+}
+
+// callUnheard calls again a peer that has taken a call and reset it, a few times. e.mu is held.
+func (e *election) callUnheard(p *peer, addrs []string) {
+	if p.unheard++; p.unheard > unheardMax {
+		p.unheard = 0
+		return
+	}
+	e.call(p, addrs)
+}
+
+// reset reports whether a connection was made and then ended without ceremony.
+func reset(err error) bool {
+	return errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
 }
 
 // refused reports whether every attempt that err tells of was refused: there is a machine, and no process that listens.
@@ -274,6 +312,7 @@ func (e *election) answerRing(p *peer, configured []string) {
 // adopt makes nc the connection to p, in the place of an older one. e.mu is held.
 func (e *election) adopt(p *peer, nc net.Conn) {
 	p.cut()
+	p.unheard = 0
 	if p.dialing != nil {
 		p.dialing()
 	}

@@ -71,6 +71,24 @@ func TestRefusedIsTold(t *testing.T) {
 	}
 }
 
+// TestRingTakenByTheDying: a ring that the kernel takes for a process that is being killed, and resets when it comes to
+// close the port, is not taken for heard.
+func TestRingTakenByTheDying(t *testing.T) {
+	d := newDuo(t, 1)
+	l := listenRaw(t)
+	d.book.set(2, Peer{Election: []string{l.Addr().String()}})
+	m := vote(1)
+	m.From, m.To = 1, 2
+	d.tr[1].Send([]zab.Message{m})
+	nc := accept(t, l).(*net.TCPConn)
+	if err := errors.Join(nc.SetLinger(0), l.Close(), nc.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if got := d.rec[1].await(t, 1, ofType(zab.Unreachable)); got.From != 2 || got.To != 1 {
+		t.Errorf("%+v", got)
+	}
+}
+
 func TestRefused(t *testing.T) {
 	no, slow := fmt.Errorf("dial: %w", syscall.ECONNREFUSED), context.DeadlineExceeded
 	for _, c := range []struct {
