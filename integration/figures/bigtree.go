@@ -53,7 +53,7 @@ func measureBig(ctx context.Context, o options, s side) (*bigTree, error) {
 			return b, fmt.Errorf("restart %d: %w", i+1, err)
 		}
 		b.Restarts = append(b.Restarts, r)
-		fmt.Fprintf(o.log, "%s, restart %d of %d: a read was answered after %.3f s\n", s.kind, i+1, o.restarts, r.Seconds)
+		fmt.Fprintf(o.Log, "%s, restart %d of %d: a read was answered after %.3f s\n", s.kind, i+1, o.restarts, r.Seconds)
 	}
 	if b.Kills, err = killLeaders(ctx, o, e, s.bigKills, path); err != nil {
 		return b, err
@@ -69,7 +69,7 @@ func measureBig(ctx context.Context, o options, s side) (*bigTree, error) {
 func (b *bigTree) load(ctx context.Context, o options, e *ensemble.Ensemble) (string, error) {
 	rep, err := bench.Run(ctx, bench.Config{
 		Servers: e.Addrs(), PIDs: pids(e), Workloads: []bench.Workload{bench.Load}, Nodes: o.nodes,
-		Connections: connections, InFlight: []int{inFlight}, ValueBytes: valueBytes, Keep: true, Progress: o.log,
+		Connections: connections, InFlight: []int{inFlight}, ValueBytes: valueBytes, Keep: true, Progress: o.Log,
 	})
 	if err != nil {
 		return "", errors.Join(err, errors.New(e.LastLines(10)))
@@ -201,7 +201,7 @@ func measureSnap(ctx context.Context, o options, e *ensemble.Ensemble, root stri
 	s.Snapshots = after - before
 	now, err := e.AwaitLeader()
 	s.LeaderChanged = now != leader
-	fmt.Fprintf(o.log, "%s: %d snapshot sent, the follower served after %.2f s; longest without an acknowledged write: %.1f ms at the leader, %.1f ms at the other follower\n",
+	fmt.Fprintf(o.Log, "%s: %d snapshot sent, the follower served after %.2f s; longest without an acknowledged write: %.1f ms at the leader, %.1f ms at the other follower\n",
 		leader.Kind(), s.Snapshots, s.Served-s.Started, s.Leader.GapMs, s.Other.GapMs)
 	return &s, err
 }

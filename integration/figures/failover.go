@@ -45,7 +45,7 @@ func killLeaders(ctx context.Context, o options, e *ensemble.Ensemble, kills int
 			return all, fmt.Errorf("kill %d: %w", i+1, err)
 		}
 		all = append(all, f)
-		fmt.Fprintf(o.log, "%s, kill %d of %d: a write was acknowledged after %.3f s\n", e.Member(1).Kind(), i+1, kills, f.Seconds)
+		fmt.Fprintf(o.Log, "%s, kill %d of %d: a write was acknowledged after %.3f s\n", e.Member(1).Kind(), i+1, kills, f.Seconds)
 	}
 	return all, nil
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/quorate/quorate/integration"
 	"github.com/quorate/quorate/integration/ensemble"
+	"github.com/quorate/quorate/internal/bench/table"
 )
 
 func TestMain(m *testing.M) {
@@ -127,10 +128,10 @@ func TestFigures(t *testing.T) {
 	dir := t.TempDir()
 	var text, log strings.Builder
 	o := options{
-		java: string(integration.ZooKeeper38), dir: dir, small: true, failover: true, big: true, rounds: 1, duration: 100 * time.Millisecond,
+		java: string(integration.ZooKeeper38), small: true, failover: true, big: true, rounds: 1, duration: 100 * time.Millisecond,
 		warmup: time.Millisecond, kills: 1, nodes: 1500, restarts: 1, bigKills: 1, javaBig: 1, steady: time.Second, rate: 50,
-		settle:   time.Second,
-		markdown: &text, log: &log, jsonOut: filepath.Join(t.TempDir(), "figures"),
+		settle: time.Second,
+		Output: table.Output{Dir: dir, Markdown: &text, Log: &log, JSON: filepath.Join(t.TempDir(), "figures")},
 	}
 	err := run(t.Context(), o)
 	t.Log("\n" + log.String() + text.String())
@@ -151,7 +152,7 @@ func TestFigures(t *testing.T) {
 	if left, err := os.ReadDir(dir); err != nil || len(left) != 0 {
 		t.Errorf("left behind: %v, %v", left, err)
 	}
-	if b, err := os.ReadFile(o.jsonOut); err != nil || !strings.Contains(string(b), `"longest_gap_ms"`) {
+	if b, err := os.ReadFile(o.JSON); err != nil || !strings.Contains(string(b), `"longest_gap_ms"`) {
 		t.Errorf("figures: %v", err)
 	}
 }

@@ -4,11 +4,9 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
-	"io"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -23,12 +21,9 @@ import (
 
 // options are the command line.
 type options struct {
+	table.Output
 	java     string
 	only     string
-	dir      string
-	keep     bool
-	out      string
-	jsonOut  string
 	small    bool
 	rounds   int
 	duration time.Duration
@@ -44,19 +39,14 @@ type options struct {
 	steady   time.Duration
 	rate     int
 	settle   time.Duration // how long an ensemble gets to come to rest after a start
-	markdown io.Writer
-	log      io.Writer
 }
 
 func parseFlags(args []string) (options, error) {
-	o := options{settle: 10 * time.Second, markdown: os.Stdout, log: os.Stderr}
+	o := options{settle: 10 * time.Second, Output: table.Output{Markdown: os.Stdout, Log: os.Stderr}}
 	fs := flag.NewFlagSet("figures", flag.ContinueOnError)
 	fs.StringVar(&o.java, "java", string(integration.ZooKeeper38), "release of the Java servers: "+fmt.Sprint(ensemble.Releases))
 	fs.StringVar(&o.only, "only", "", "measure one ensemble alone, quorate or zookeeper; without the workloads, for which there is quorate bench")
-	fs.StringVar(&o.dir, "dir", "", "directory for the servers' data (default: the system's temporary directory)")
-	fs.BoolVar(&o.keep, "keep", false, "leave the servers' directories in place")
-	fs.StringVar(&o.out, "o", "", "also write the table to this file")
-	fs.StringVar(&o.jsonOut, "json", "", "write every figure to this file")
+	o.Flags(fs)
 	fs.BoolVar(&o.small, "small", true, "measure the workloads on a small tree, both ensembles in turns")
 	fs.IntVar(&o.rounds, "rounds", 3, "times each workload runs on each ensemble")
 	fs.DurationVar(&o.duration, "duration", 5*time.Second, "length of a measured part")
@@ -174,7 +164,7 @@ func (s side) start(name string) (*ensemble.Ensemble, error) {
 // those of half a server.
 func (o options) warn(e *ensemble.Ensemble) {
 	if err := e.Check(); err != nil {
-		fmt.Fprintln(o.log, "WARNING:", err)
+		fmt.Fprintln(o.Log, "WARNING:", err)
 	}
 }
 
@@ -192,22 +182,15 @@ func (o options) sides(dir string) []side {
 }
 
 // run measures and publishes, also what there is when something fails.
-func run(ctx context.Context, o options) (err error) {
-	dir, err := os.MkdirTemp(o.dir, "quorate-figures-")
-	if err != nil {
-		return err
-	}
-	if o.keep {
-		fmt.Fprintln(o.log, "data is kept in", dir)
-	} else {
-		defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	}
-	var f findings
-	if f.Machine, err = describeMachine(ctx, o); err != nil {
-		return err
-	}
-	err = f.measure(ctx, o, o.sides(dir))
-	return errors.Join(err, f.publish(o))
+func run(ctx context.Context, o options) error {
+	return o.InDirectory("quorate-figures-", func(dir string) (err error) {
+		var f findings
+		if f.Machine, err = describeMachine(ctx, o); err != nil {
+			return err
+		}
+		err = f.measure(ctx, o, o.sides(dir))
+		return errors.Join(err, o.Publish(f.table(o), f))
+	})
 }
 
 // measure runs every part that is asked for.
@@ -238,25 +221,4 @@ func (f *findings) measure(ctx context.Context, o options, sides []side) (err er
 		}
 	}
 	return nil
-}
-
-// publish writes the table, and the figures if they are wanted.
-func (f *findings) publish(o options) error {
-	text := f.table(o)
-	if _, err := io.WriteString(o.markdown, text); err != nil {
-		return err
-	}
-	if o.out != "" {
-		if err := os.WriteFile(o.out, []byte(text), 0o644); err != nil {
-			return err
-		}
-	}
-	if o.jsonOut == "" {
-		return nil
-	}
-	b, err := json.MarshalIndent(f, "", "  ")
-	if err != nil {
-		return err
-	}
-	return os.WriteFile(o.jsonOut, append(b, '\n'), 0o644)
 }

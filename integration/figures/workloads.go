@@ -51,7 +51,7 @@ func measureWorkloads(ctx context.Context, o options, sides []side) (*bench.Repo
 	} {
 		c.Servers, c.PIDs = q.Addrs(), pids(q)
 		c.Against, c.AgainstPIDs = z.Addrs(), pids(z)
-		c.ValueBytes, c.Rounds, c.Duration, c.Warmup, c.Progress = valueBytes, o.rounds, o.duration, o.warmup, o.log
+		c.ValueBytes, c.Rounds, c.Duration, c.Warmup, c.Progress = valueBytes, o.rounds, o.duration, o.warmup, o.Log
 		rep, err := bench.Run(ctx, c)
 		if rep != nil {
 			all.Results = append(all.Results, rep.Results...)

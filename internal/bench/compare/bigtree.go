@@ -53,7 +53,7 @@ func measureBig(ctx context.Context, o options, c contender) (bigTree, error) {
 func (o options) config(p *process, w ...bench.Workload) bench.Config {
 	return bench.Config{
 		Servers: []string{p.addr}, PIDs: []int{p.pid()}, Workloads: w, Nodes: o.nodes,
-		Duration: o.duration, Warmup: o.warmup, Keep: true, Progress: o.log,
+		Duration: o.duration, Warmup: o.warmup, Keep: true, Progress: o.Log,
 	}
 }
 
@@ -131,7 +131,7 @@ func (b *bigTree) restart(ctx context.Context, o options, p *process, path strin
 		b.Restarts = append(b.Restarts, took.Seconds())
 		b.Stops = append(b.Stops, stopped.Seconds())
 	}
-	fmt.Fprintf(o.log, "%s with %d znodes: stopped in %.2f s, answers after %.2f s\n", p.name, o.nodes, stopped.Seconds(), took.Seconds())
+	fmt.Fprintf(o.Log, "%s with %d znodes: stopped in %.2f s, answers after %.2f s\n", p.name, o.nodes, stopped.Seconds(), took.Seconds())
 	_, err = bench.WaitQuiet(ctx, []int{next.pid()}, time.Minute)
 	return next, err
 }

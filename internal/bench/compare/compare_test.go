@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/quorate/quorate/internal/bench"
+	"github.com/quorate/quorate/internal/bench/table"
 )
 
 func TestMetric(t *testing.T) {
@@ -148,24 +149,25 @@ func TestCompareZooKeeperWithItself(t *testing.T) {
 	if err := os.WriteFile(script, []byte(text), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	var table, log strings.Builder
+	var written, log strings.Builder
 	o := options{
-		quorate: script, classpath: classpath, dir: dir, rounds: 1, duration: 300 * time.Millisecond, warmup: time.Millisecond,
-		nodes: 1500, restarts: 1, small: true, big: true, markdown: &table, log: &log, jsonOut: filepath.Join(t.TempDir(), "figures"),
+		quorate: script, classpath: classpath, rounds: 1, duration: 300 * time.Millisecond, warmup: time.Millisecond,
+		nodes: 1500, restarts: 1, small: true, big: true,
+		Output: table.Output{Dir: dir, Markdown: &written, Log: &log, JSON: filepath.Join(t.TempDir(), "figures")},
 	}
 	if err := run(t.Context(), o); err != nil {
 		t.Fatalf("%v\n%s", err, log.String())
 	}
 	for _, w := range wants() {
-		if cells := row(t, table.String(), w.Title, "operations/s"); cells[0] == "0" || cells[1] == "0" {
+		if cells := row(t, written.String(), w.Title, "operations/s"); cells[0] == "0" || cells[1] == "0" {
 			t.Errorf("%s: %q", w.Title, cells)
 		}
 	}
-	row(t, table.String(), "1,500 znodes of 128 bytes", "restart until the first answered read")
+	row(t, written.String(), "1,500 znodes of 128 bytes", "restart until the first answered read")
 	if left, err := os.ReadDir(dir); err != nil || len(left) != 0 {
 		t.Errorf("left behind: %v, %v", left, err)
 	}
-	if b, err := os.ReadFile(o.jsonOut); err != nil || !strings.Contains(string(b), `"restart_seconds"`) {
+	if b, err := os.ReadFile(o.JSON); err != nil || !strings.Contains(string(b), `"restart_seconds"`) {
 		t.Errorf("figures: %v", err)
 	}
 }

@@ -11,11 +11,9 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -29,12 +27,9 @@ import (
 
 // options are the command line.
 type options struct {
+	table.Output
 	quorate   string
 	classpath string
-	dir       string
-	keep      bool
-	out       string
-	jsonOut   string
 	rounds    int
 	duration  time.Duration
 	warmup    time.Duration
@@ -42,19 +37,14 @@ type options struct {
 	restarts  int
 	small     bool
 	big       bool
-	markdown  io.Writer
-	log       io.Writer
 }
 
 func parseFlags(args []string) (options, error) {
-	o := options{markdown: os.Stdout, log: os.Stderr}
+	o := options{Output: table.Output{Markdown: os.Stdout, Log: os.Stderr}}
 	fs := flag.NewFlagSet("compare", flag.ContinueOnError)
 	fs.StringVar(&o.quorate, "quorate", "", "binary to measure (default: build ./cmd/quorate)")
 	fs.StringVar(&o.classpath, "classpath", "/etc/zookeeper/conf_example:/usr/share/java/zookeeper.jar", "class path of ZooKeeper")
-	fs.StringVar(&o.dir, "dir", "", "directory for the servers' data (default: the system's temporary directory)")
-	fs.BoolVar(&o.keep, "keep", false, "leave the servers' directories in place")
-	fs.StringVar(&o.out, "o", "", "also write the table to this file")
-	fs.StringVar(&o.jsonOut, "json", "", "write every figure to this file")
+	o.Flags(fs)
 	fs.IntVar(&o.rounds, "rounds", 3, "times each workload runs on each server")
 	fs.DurationVar(&o.duration, "duration", 10*time.Second, "length of a measured part")
 	fs.DurationVar(&o.warmup, "warmup", 3*time.Second, "unmeasured load before it")
@@ -94,16 +84,11 @@ type findings struct {
 	Big     []bigTree     `json:"big,omitempty"` // Quorate, ZooKeeper
 }
 
-func run(ctx context.Context, o options) (err error) {
-	dir, err := os.MkdirTemp(o.dir, "quorate-compare-")
-	if err != nil {
-		return err
-	}
-	if o.keep {
-		fmt.Fprintln(o.log, "data is kept in", dir)
-	} else {
-		defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	}
+func run(ctx context.Context, o options) error {
+	return o.InDirectory("quorate-compare-", func(dir string) error { return runIn(ctx, o, dir) })
+}
+
+func runIn(ctx context.Context, o options, dir string) error {
 	sides, err := contenders(ctx, o, dir)
 	if err != nil {
 		return err
@@ -123,28 +108,7 @@ func run(ctx context.Context, o options) (err error) {
 			f.Big = append(f.Big, b)
 		}
 	}
-	return f.publish(o)
-}
-
-// publish writes the table, and the figures if they are wanted.
-func (f *findings) publish(o options) error {
-	text := f.table(o)
-	if _, err := io.WriteString(o.markdown, text); err != nil {
-		return err
-	}
-	if o.out != "" {
-		if err := os.WriteFile(o.out, []byte(text), 0o644); err != nil {
-			return err
-		}
-	}
-	if o.jsonOut == "" {
-		return nil
-	}
-	b, err := json.MarshalIndent(f, "", "  ")
-	if err != nil {
-		return err
-	}
-	return os.WriteFile(o.jsonOut, append(b, '\n'), 0o644)
+	return o.Publish(f.table(o), f)
 }
 
 // contenders returns Quorate and ZooKeeper, in this order.
@@ -152,7 +116,7 @@ func contenders(ctx context.Context, o options, dir string) ([]contender, error)
 	if o.quorate == "" {
 		o.quorate = filepath.Join(dir, "quorate")
 		build := exec.CommandContext(ctx, "go", "build", "-o", o.quorate, "github.com/quorate/quorate/cmd/quorate")
-		build.Stdout, build.Stderr = o.log, o.log
+		build.Stdout, build.Stderr = o.Log, o.Log
 		if err := build.Run(); err != nil {
 			return nil, fmt.Errorf("building cmd/quorate: %w", err)
 		}
@@ -163,8 +127,8 @@ func contenders(ctx context.Context, o options, dir string) ([]contender, error)
 	}
 	zookeeper := []string{java, "-cp", o.classpath, "org.apache.zookeeper.server.quorum.QuorumPeerMain"}
 	return []contender{
-		{name: "Quorate", command: []string{o.quorate, "server"}, dir: filepath.Join(dir, "q"), log: o.log},
-		{name: "ZooKeeper", command: zookeeper, dir: filepath.Join(dir, "z"), log: o.log},
+		{name: "Quorate", command: []string{o.quorate, "server"}, dir: filepath.Join(dir, "q"), log: o.Log},
+		{name: "ZooKeeper", command: zookeeper, dir: filepath.Join(dir, "z"), log: o.Log},
 	}, nil
 }
 
@@ -190,7 +154,7 @@ func measureSmall(ctx context.Context, o options, sides []contender) (*bench.Rep
 	} {
 		c.Servers, c.PIDs = []string{running[0].addr}, []int{running[0].pid()}
 		c.Against, c.AgainstPIDs = []string{running[1].addr}, []int{running[1].pid()}
-		c.Rounds, c.Duration, c.Warmup, c.Progress = o.rounds, o.duration, o.warmup, o.log
+		c.Rounds, c.Duration, c.Warmup, c.Progress = o.rounds, o.duration, o.warmup, o.Log
 		rep, err := bench.Run(ctx, c)
 		if err != nil {
 			return nil, errors.Join(err, running[0].complaint(), running[1].complaint())
