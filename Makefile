@@ -4,7 +4,7 @@ GO ?= go
 GOLANGCI ?= golangci-lint
 FUZZTIME ?= 20s
 
-.PHONY: check fmt fmt-check lint vet race test build bench interop fuzz record torture mixed
+.PHONY: check fmt fmt-check lint vet race test build bench interop fuzz record torture mixed apps
 
 check: fmt-check lint vet race
 
@@ -59,6 +59,11 @@ torture:
 mixed:
 	for v in 3.6.4 3.8.6 3.9.5; do integration/reference/fetch $$v; done
 	QUORATE_INTEROP=required QUORATE_MIXED=all $(GO) test -count=1 -p 1 -timeout 3h -v ./integration/mixed ./integration/rolling
+
+# Kafka, ClickHouse and PostgreSQL under Patroni on an ensemble. Needs mvn, and Debian's clickhouse-server,
+# clickhouse-client, patroni and postgresql.
+apps:
+	$(GO) run ./integration/apps
 
 # Make the golden captures of wire/testdata again, from real clients and a real server.
 record:
