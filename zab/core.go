@@ -124,6 +124,7 @@ func learnerHandlers(observer bool) [typeCount]handler {
 		ObserverInfo:      (*Core).refuseLearner,
 		Connected:         (*Core).learnerConnected,
 		ConnectFailed:     (*Core).learnerConnectFailed,
+		Unanswered:        (*Core).learnerUnanswered,
 		Disconnected:      (*Core).learnerDisconnected,
 		LeaderInfo:        (*Core).learnerLeaderInfo,
 		Diff:              (*Core).learnerDiff,
@@ -154,7 +155,7 @@ func (c *Core) Step(m Message) {
 		return
 	}
 	if m.Type >= typeCount || handlers[c.role][m.Type] == nil {
-		if m.Type != Disconnected && m.Type != ConnectFailed && m.Type != Unreachable {
+		if m.Type != Disconnected && m.Type != ConnectFailed && m.Type != Unreachable && m.Type != Unanswered {
 			c.ignored(m, "no meaning in role "+c.role.String())
 		}
 		return

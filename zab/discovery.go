@@ -163,6 +163,18 @@ func (c *Core) learnerConnectFailed(m Message) {
 	}
 }
 
+// learnerUnanswered gives up a leader to which every way is lost. It was elected by votes that came from it, and does not
+// know, because none comes to it; to wait until it answers after all would cost the ensemble initLimit. Its votes are of
+// a round before the next one, and count no more. If it does answer, countEstablished comes back to it.
+func (c *Core) learnerUnanswered(m Message) {
+	if m.From != c.vote.Leader || c.learning.conn != 0 {
+		return
+	}
+	mute := tally{vote: c.vote, round: c.round}
+	c.abandon("leader does not answer")
+	c.electing.unanswered = mute
+}
+
 // retryConnect tries to reach the leader again in a while, a few times.
 func (c *Core) retryConnect() {
 	l := c.learning

@@ -31,6 +31,7 @@ type election struct {
 	finalize      int             // ticks left before a decided vote is taken; 0: not decided
 	diskHangs     bool            // this server does not vote because of its disk
 	absent        map[int64]bool  // voters that are known to be down
+	unanswered    tally           // the leader given up last, if because nothing was answered
 	seated        []Message       // learners that take this server for the leader already
 	seatedAt      int64           // the tick at which the first of them came
 }
@@ -298,6 +299,13 @@ func (c *Core) countEstablished(m Message) {
 	c.noteNews(m)
 	delete(c.electing.absent, m.From)
 	t := tally{m.Vote, m.Round, m.State, m.Format}
+	if gone := c.electing.unanswered; m.State == Leading && m.From == gone.vote.Leader && m.Vote == gone.vote && m.Round == gone.round {
+		// The leader given up answers after all, and was elected by a quorum already. One of Java's that has not got its
+		// quorum yet would never be followed by the word of others: they wait as well.
+		c.round = m.Round
+		c.elected(m.Vote)
+		return
+	}
 	if m.Round == c.round {
 		counted := t
 		counted.format = 0

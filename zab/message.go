@@ -71,6 +71,10 @@ const (
 	// Unreachable tells that the election port of From refuses connections: no process is there that could vote. Where a
 	// network only keeps silent it is not told.
 	Unreachable
+	// Unanswered tells, while a connection ordered by Ready.Connect to From is being made, that for a while nothing that
+	// was sent to From has been answered: neither the attempt, nor what left on the election channel. What is sent there
+	// is lost, whatever may still come from there. A connection that is refused is an answer.
+	Unanswered
 
 	typeCount
 )
@@ -79,7 +83,7 @@ var typeNames = [typeCount]string{
 	"NOTIFICATION", "REQUEST", "PROPOSAL", "ACK", "COMMIT", "PING", "REVALIDATE", "SYNC", "INFORM", "COMMITANDACTIVATE",
 	"NEWLEADER", "FOLLOWERINFO", "UPTODATE", "DIFF", "TRUNC", "SNAP", "OBSERVERINFO", "LEADERINFO", "ACKEPOCH",
 	"INFORMANDACTIVATE", "LOGRANGE", "CONNECTED", "CONNECTFAILED", "DISCONNECTED",
-	"ALIVE", "SNAPSHOTSENT", "UNREACHABLE",
+	"ALIVE", "SNAPSHOTSENT", "UNREACHABLE", "UNANSWERED",
 }
 
 // String returns ZooKeeper's name of the packet.

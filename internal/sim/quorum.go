@@ -44,6 +44,7 @@ func (p *process) dial(sid int64) {
 				s.after(back, func() { p.receive(zab.Message{Type: zab.ConnectFailed, From: sid, To: p.m.id}) })
 				return
 			}
+			s.after(s.plan.connectTimeout/2, func() { p.unanswered(sid) })
 			s.after(s.plan.connectTimeout, func() { p.receive(zab.Message{Type: zab.ConnectFailed, From: sid, To: p.m.id}) })
 			return
 		}
@@ -55,6 +56,16 @@ func (p *process) dial(sid int64) {
 			}
 		})
 	})
+}
+
+// unanswered tells a server, in the middle of an attempt to connect, that nothing it sends comes to another or back,
+// if that is so. A server that is only stopped is a machine that answers.
+func (p *process) unanswered(sid int64) {
+	to := p.s.machine(sid)
+	if to.off || p.s.blocked[p.m.place][to.place] || p.s.blocked[to.place][p.m.place] {
+		p.s.result.Done["leaders that did not answer"]++
+		p.receive(zab.Message{Type: zab.Unanswered, From: sid, To: p.m.id})
+	}
 }
 
 // connect makes a connection between two processes.

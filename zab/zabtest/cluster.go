@@ -39,6 +39,7 @@ type Cluster struct {
 	Checker  *Checker
 	say      func(level int, format string, args ...any)
 	joined   func(how string) // a learner was synchronized that way
+	tells    func() bool      // whether a transport notices that nothing it sends is answered
 }
 
 // node is one server: its disk outlives its process.
@@ -80,7 +81,7 @@ func (q laxQuorum) IsQuorum(in func(int64) bool) bool {
 
 // NewCluster returns a cluster of processes that are not running. tune may change each server's Config.
 func NewCluster(q quorum.Verifier, observers []int64, tune func(*zab.Config)) *Cluster {
-	c := &Cluster{voters: q, tune: tune, Checker: newChecker(q), say: func(int, string, ...any) {}, joined: func(string) {}}
+	c := &Cluster{voters: q, tune: tune, Checker: newChecker(q), say: func(int, string, ...any) {}, joined: func(string) {}, tells: func() bool { return false }}
 	c.net.init()
 	for _, id := range q.Voters() {
 		c.nodes = append(c.nodes, &node{id: id})

@@ -153,13 +153,26 @@ func (c *Cluster) dialNext(n *node) {
 	n.dials = n.dials[1:]
 	peer := c.node(to)
 	up := peer.core != nil || peer.scripted
-	if !up || !c.net.open(n.id, to) || !c.net.open(to, n.id) {
+	if !c.net.open(n.id, to) || !c.net.open(to, n.id) {
+		c.unanswered(n, to)
+		return
+	}
+	if !up {
 		c.step(n, zab.Message{Type: zab.ConnectFailed, From: to})
 		return
 	}
 	k := c.net.dial(n.id, to)
 	c.say(1, "%d connects to %d", n.id, to)
 	c.step(n, zab.Message{Type: zab.Connected, From: to, Conn: k.id})
+}
+
+// unanswered lets an attempt to connect come to nothing because the network loses it. The transport says so before it
+// gives up, if it can tell.
+func (c *Cluster) unanswered(n *node, to int64) {
+	if c.tells() {
+		c.step(n, zab.Message{Type: zab.Unanswered, From: to})
+	}
+	c.step(n, zab.Message{Type: zab.ConnectFailed, From: to})
 }
 
 // deliverBallot delivers the i-th notification on its way, or loses it.

@@ -105,6 +105,7 @@ func (s *sim) setUp(breakage Break) {
 		c.EpochTxnsMax, c.Learners = epochTxns, java
 	})
 	s.breakage = breakage
+	s.tells = func() bool { return s.chance(0.7) }
 	s.joined = func(how string) { s.result.Syncs[how]++ }
 	s.say = func(_ int, format string, args ...any) {
 		fmt.Fprintf(s.trace, format, args...)

@@ -41,6 +41,8 @@ import (
 //	dial from=3 to=1 | say from=3 to=1 TYPE [zxid=] [epoch=] [data=] [config=] [state= leader= vote= round=]
 //	state | disk 1
 //
+// Where the network loses an attempt to connect, the transport says so first if the command has the word unanswered.
+//
 // Any command takes level=0 (roles only), 1 (default: and what is applied), 2 (and packets and disk), 3 (and votes).
 func TestTraces(t *testing.T) {
 	datadriven.Walk(t, "../testdata", func(t *testing.T, path string) {
@@ -70,6 +72,9 @@ func (s *story) run(t *testing.T, d *datadriven.TestData) string {
 	do, ok := commands[d.Cmd]
 	if !ok {
 		t.Fatalf("%s: no command %q", d.Pos, d.Cmd)
+	}
+	if s.Cluster != nil {
+		s.tells = func() bool { return d.HasArg("unanswered") }
 	}
 	do(s, args{t, d})
 	s.Checker.everyStep(s.Cluster)
