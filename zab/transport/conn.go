@@ -98,7 +98,11 @@ type dialing struct {
 func (t *Transport) connect(sid int64, d *dialing) {
 	defer d.cancel()
 	peer, _ := t.o.Lookup(sid)
-	nc, err := t.dial(d.ctx, peer.Quorum)
+	h := &handshake{}
+	trying, tried := context.WithCancel(d.ctx)
+	t.attach(func() { t.watchAnswers(trying, sid, h) })
+	nc, err := t.dial(d.ctx, peer.Quorum, h)
+	tried()
 	t.mu.Lock()
 	replaced := t.dialing[sid] != d
 	if !replaced {

@@ -11,7 +11,7 @@ var errNoAddress = errors.New("no address is known")
 
 // dial connects to the first of addrs that answers; several are tried at once. The socket is owned. ctx is the
 // transport's or of it.
-func (t *Transport) dial(ctx context.Context, addrs []string) (net.Conn, error) {
+func (t *Transport) dial(ctx context.Context, addrs []string, h *handshake) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, t.o.CnxTimeout)
 	defer cancel()
 	addrs = addrs[:min(len(addrs), addressesMax)]
@@ -21,9 +21,9 @@ func (t *Transport) dial(ctx context.Context, addrs []string) (net.Conn, error) 
 	case 0:
 		return nil, errNoAddress
 	case 1:
-		nc, err = dialOne(ctx, addrs[0])
+		nc, err = dialOne(ctx, addrs[0], h)
 	default:
-		nc, err = t.dialAny(ctx, addrs)
+		nc, err = t.dialAny(ctx, addrs, h)
 	}
 	if err != nil {
 		return nil, err
@@ -34,12 +34,12 @@ func (t *Transport) dial(ctx context.Context, addrs []string) (net.Conn, error) 
 	return nc, nil
 }
 
-func dialOne(ctx context.Context, addr string) (net.Conn, error) {
-	return (&net.Dialer{}).DialContext(ctx, "tcp", addr)
+func dialOne(ctx context.Context, addr string, h *handshake) (net.Conn, error) {
+	return (&net.Dialer{ControlContext: h.begins}).DialContext(ctx, "tcp", addr)
 }
 
 // dialAny tries all addresses at once and keeps the first connection.
-func (t *Transport) dialAny(ctx context.Context, addrs []string) (net.Conn, error) {
+func (t *Transport) dialAny(ctx context.Context, addrs []string, h *handshake) (net.Conn, error) {
 	type result struct {
 		nc  net.Conn
 		err error
@@ -49,7 +49,7 @@ func (t *Transport) dialAny(ctx context.Context, addrs []string) (net.Conn, erro
 	results := make(chan result, len(addrs))
 	for _, a := range addrs {
 		if !t.attach(func() {
-			nc, err := dialOne(ctx, a)
+			nc, err := dialOne(ctx, a, h)
 			results <- result{nc, err}
 		}) {
 			results <- result{nil, ErrStopped}

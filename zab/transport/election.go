@@ -52,6 +52,8 @@ type peer struct {
 	said    time.Time // when that was written, if it was news
 	link    *link
 	dialing context.CancelFunc // of the attempt under way; nil: none
+	asked   *handshake         // that attempt
+	silent  bool               // nothing was answered to the last one
 	again   []string           // it rang meanwhile, and is to be called back there
 	rung    time.Time
 	unheard int       // calls in a row that it took and reset
@@ -142,8 +144,9 @@ func (e *election) call(p *peer, addrs []string) {
 		return
 	}
 	ctx, cancel := context.WithCancel(e.t.ctx)
-	p.dialing, p.again = cancel, nil
-	if !e.t.attach(func() { e.dial(ctx, p, addrs) }) {
+	p.dialing, p.again, p.asked = cancel, nil, &handshake{}
+	h := p.asked
+	if !e.t.attach(func() { e.dial(ctx, p, addrs, h) }) {
 		cancel()
 	}
 }
@@ -153,14 +156,14 @@ const unheardMax = 3
 
 // dial makes one attempt to reach p, and another if it rang meanwhile: the first is cut short then, because it may be
 // stuck with an address where p is no more.
-func (e *election) dial(ctx context.Context, p *peer, addrs []string) {
-	nc, err := e.reach(ctx, p, addrs)
+func (e *election) dial(ctx context.Context, p *peer, addrs []string, h *handshake) {
+	nc, err := e.reach(ctx, p, addrs, h)
 	if err != nil {
 		e.t.log.Debug("election port cannot be reached", zap.Int64("sid", p.sid), zap.Error(err))
 	}
 	e.mu.Lock()
 	p.dialing()
-	p.dialing = nil
+	p.dialing, p.silent = nil, h.begun() && timedOut(err)
 	down := false
 	switch {
 	case err != nil && p.again != nil:
@@ -228,14 +231,14 @@ func refused(err error) bool {
 var errMeanwhile = errors.New("it has connected meanwhile")
 
 // reach connects to p and says who this server is: at addrs, and if none answers, where p said last that it listens.
-func (e *election) reach(ctx context.Context, p *peer, addrs []string) (net.Conn, error) {
-	nc, err := e.t.dial(ctx, addrs)
+func (e *election) reach(ctx context.Context, p *peer, addrs []string, h *handshake) (net.Conn, error) {
+	nc, err := e.t.dial(ctx, addrs, h)
 	e.mu.Lock()
 	told, linked := p.told, p.link != nil
 	e.mu.Unlock()
 	if err != nil && len(told) > 0 && ctx.Err() == nil {
 		var again error
-		if nc, again = e.t.dial(ctx, told); again == nil {
+		if nc, again = e.t.dial(ctx, told, h); again == nil {
 			err = nil
 		} else {
 			err = errors.Join(err, again)
@@ -321,7 +324,7 @@ func (e *election) adopt(p *peer, nc net.Conn) {
 	}
 	_ = nc.SetDeadline(time.Time{})
 	l := newLink(e, p, nc)
-	p.link = l
+	p.link, p.silent = l, false
 	e.t.log.Info("election connection", zap.Int64("sid", p.sid), zap.Stringer("remote", nc.RemoteAddr()))
 	if !e.t.attach(l.read) || !e.t.attach(l.write) {
 		nc.Close()

@@ -23,6 +23,7 @@ type link struct {
 	over chan struct{} // closed when the reader has ended
 
 	received, sent atomic.Int64 // frames
+	wrote          atomic.Int64 // bytes
 }
 
 func newLink(e *election, p *peer, nc net.Conn) *link {
@@ -53,6 +54,7 @@ func (l *link) write() {
 				return
 			}
 			l.sent.Add(1)
+			l.wrote.Add(int64(len(frame)))
 			continue
 		}
 		select {

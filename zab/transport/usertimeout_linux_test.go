@@ -20,9 +20,31 @@ func blackHole(t *testing.T, nc net.Conn) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	loseAll := []syscall.SockFilter{{Code: syscall.BPF_RET | syscall.BPF_K, K: 0}}
+	loseAll(t, raw)
+}
+
+// deadPort is a port to which all packets are lost, so that no attempt to connect is answered.
+func deadPort(t *testing.T) net.Listener {
+	t.Helper()
+	c := net.ListenConfig{Control: func(_, _ string, raw syscall.RawConn) error {
+		loseAll(t, raw)
+		return nil
+	}}
+	c.SetMultipathTCP(false) // which has no filters
+	l, err := c.Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	return l
+}
+
+func loseAll(t *testing.T, raw syscall.RawConn) {
+	t.Helper()
+	var err error
+	all := []syscall.SockFilter{{Code: syscall.BPF_RET | syscall.BPF_K, K: 0}}
 	err2 := raw.Control(func(fd uintptr) {
-		err = syscall.AttachLsf(int(fd), loseAll) //nolint:staticcheck // its successor is another module
+		err = syscall.AttachLsf(int(fd), all) //nolint:staticcheck // its successor is another module
 	})
 	if err := errors.Join(err, err2); err != nil {
 		if os.Getenv("QUORATE_INTEROP") == "required" {
