@@ -20,6 +20,9 @@ type fault struct {
 	quorum bool
 	// holds is the longest that the fault lasts, the shortest is a fifth.
 	holds time.Duration
+	// pause is how long an ensemble of Quorate alone may acknowledge no write; 0: not
+	// bounded. The others notice after syncLimit, two seconds.
+	pause time.Duration
 	// fits tells whether an ensemble can suffer the fault; nil: any can.
 	fits func(w *world) bool
 }
@@ -59,7 +62,7 @@ var cuts = []fault{
 	{name: "two halves joined by one member", inflict: bridge, quorum: true, holds: 8 * time.Second},
 	{name: "two members cannot talk", inflict: separate, quorum: true, holds: 8 * time.Second},
 	{name: "everyone alone", inflict: everyLink(netns.Link{Cut: true}), holds: 6 * time.Second},
-	{name: "leader hears nobody", inflict: deafen(leader), quorum: true, holds: 8 * time.Second},
+	{name: "leader hears nobody", inflict: deafen(leader), quorum: true, holds: 8 * time.Second, pause: 8 * time.Second},
 	{name: "nobody hears the leader", inflict: mute(leader), quorum: true, holds: 8 * time.Second},
 	{name: "a follower hears nobody", inflict: deafen(follower), quorum: true, holds: 8 * time.Second},
 	{name: "nobody hears a follower", inflict: mute(follower), quorum: true, holds: 8 * time.Second},

@@ -217,9 +217,13 @@ func (w *world) suffer(f fault, last time.Duration) error {
 		err = errors.Join(w.whole(), w.progress(50))
 	}
 	now := w.crowd.Log.Now()
+	pause := history.Pause(w.crowd.Log.Ops(), begun, now)
 	w.t.Logf("%5.1fs %-38s for %4.1fs; no acknowledged write for %5.2fs at most, whole again after %4.1fs, %d sessions expired",
-		begun.Seconds(), f.name, (ended - begun).Seconds(), history.Pause(w.crowd.Log.Ops(), begun, now).Seconds(),
+		begun.Seconds(), f.name, (ended - begun).Seconds(), pause.Seconds(),
 		(now - ended).Seconds(), w.crowd.Expired()-expired)
+	if f.pause > 0 && pause > f.pause && w.quorateAlone() {
+		err = errors.Join(err, fmt.Errorf("no acknowledged write for %v", pause))
+	}
 	if err != nil {
 		return fmt.Errorf("%s: %w\n%s", f.name, err, w.e.LastLines(15))
 	}
