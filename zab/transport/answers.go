@@ -84,3 +84,17 @@ func timedOut(err error) bool {
 	var ne net.Error
 	return errors.As(err, &ne) && ne.Timeout() || errors.Is(err, context.DeadlineExceeded)
 }
+
+// Reaches reports whether the machine at the other end of a connection of the quorum port acknowledges what is sent to
+// it: whether it has within two ticks, while there is a ping in each half of one. That is the kernel's to do, also for a
+// process that stands still. Where this cannot be known, and for a connection that is gone, it is false.
+func (t *Transport) Reaches(id zab.ConnID) bool {
+	t.mu.RLock()
+	c := t.conns[id]
+	t.mu.RUnlock()
+	if c == nil {
+		return false
+	}
+	d, known := sinceAck(c.nc)
+	return known && d < 2*t.o.TickTime
+}

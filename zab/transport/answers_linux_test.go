@@ -125,3 +125,35 @@ func TestLeaderThatAnswersSomething(t *testing.T) {
 		})
 	}
 }
+
+// Whoever answers nothing may still acknowledge: a process that stands still does, and a machine that is cut off does not.
+func TestReachesAProcessThatStandsStill(t *testing.T) {
+	b, rec := newBook(), newRecorder()
+	o := testOptions(5, rec, b)
+	o.TickTime, o.SyncLimit = 200*time.Millisecond, 100
+	leader := start(t, o, b)
+	nc := dialRaw(t, leader.QuorumAddr())
+	if _, err := nc.Write(appendPacket(nil, &zab.Message{Type: zab.FollowerInfo, From: 2}, true)); err != nil {
+		t.Fatal(err)
+	}
+	id := rec.await(t, 1, ofType(zab.FollowerInfo)).Conn
+	ping := func() { leader.Send([]zab.Message{{Type: zab.Ping, Conn: id}}) }
+	for end := time.Now().Add(5 * o.TickTime); time.Now().Before(end); time.Sleep(o.TickTime / 4) {
+		ping() // which nobody reads
+		if !leader.Reaches(id) {
+			t.Fatal("it is not reached")
+		}
+	}
+	blackHole(t, nc)
+	eventually(t, "it is not reached any more", func() bool {
+		ping()
+		return !leader.Reaches(id)
+	})
+	if slices.ContainsFunc(rec.messages(), ofType(zab.Disconnected)) {
+		t.Error("the connection has ended")
+	}
+	nc.Close()
+	if leader.Reaches(id + 1) {
+		t.Error("a connection that never was is reached")
+	}
+}

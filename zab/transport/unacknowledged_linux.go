@@ -1,8 +1,10 @@
 package transport
 
 import (
+	"encoding/binary"
 	"net"
 	"syscall"
+	"time"
 	"unsafe"
 )
 
@@ -23,4 +25,30 @@ func unacknowledged(nc net.Conn) int {
 		}
 	})
 	return int(n)
+}
+
+const (
+	tcpInfo = 11 // TCP_INFO
+	// lastAckReceived is where struct tcp_info tells how many ms ago an acknowledgement came.
+	lastAckReceived = 56
+)
+
+// sinceAck returns how long ago the other machine has acknowledged something on nc; false: it cannot be known.
+func sinceAck(nc net.Conn) (time.Duration, bool) {
+	sc, ok := nc.(syscall.Conn)
+	if !ok {
+		return 0, false
+	}
+	raw, err := sc.SyscallConn()
+	if err != nil {
+		return 0, false
+	}
+	var info [lastAckReceived + 4]byte
+	size, known := uint32(len(info)), false
+	_ = raw.Control(func(fd uintptr) {
+		_, _, errno := syscall.Syscall6(syscall.SYS_GETSOCKOPT, fd, syscall.IPPROTO_TCP, tcpInfo,
+			uintptr(unsafe.Pointer(&info[0])), uintptr(unsafe.Pointer(&size)), 0)
+		known = errno == 0 && int(size) == len(info)
+	})
+	return time.Duration(binary.NativeEndian.Uint32(info[lastAckReceived:])) * time.Millisecond, known
 }
