@@ -220,7 +220,7 @@ func (c *Core) pingAll() {
 func (c *Core) ping(l *learner) {
 	c.toLearner(l, Message{Type: Ping, Zxid: c.log.last})
 	if l.live {
-		l.pings++ // before UPTODATE pings are not answered
+		l.pinged(c.now) // before UPTODATE pings are not answered
 	}
 }
 
@@ -230,8 +230,7 @@ func (c *Core) leaderPing(m Message) {
 	if l == nil || !l.live {
 		return
 	}
-	l.pongs++
-	if l.pongs > l.pings {
+	if !l.ponged() {
 		c.drop(l, "answers pings that were not sent")
 		return
 	}

@@ -30,7 +30,7 @@ func (c *Core) leaderLearnerInfo(m Message) {
 		return
 	}
 	ld.learners = append(ld.learners, &learner{
-		sid: m.From, conn: m.Conn, observer: m.Type == ObserverInfo, heard: c.now,
+		sid: m.From, conn: m.Conn, observer: m.Type == ObserverInfo, heard: c.now, answeredTo: -1,
 	})
 	if ld.stage == collecting {
 		if c.isMember(m.From) { // a stranger could name the last epoch there is

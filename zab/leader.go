@@ -60,6 +60,9 @@ type learner struct {
 	pings     int64 // sent since live
 	pongs     int64 // answered
 	mark      int64 // pongs needed for the confirmation round under way
+
+	unanswered []pings // oldest first
+	answeredTo int64   // tick at which the last answered ping was sent; -1: none
 }
 
 // joining reports whether l is on its way to UPTODATE and has a position to go on from: it will need what was proposed

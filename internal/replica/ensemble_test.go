@@ -22,6 +22,8 @@ type ensemble struct {
 	nextCon zab.ConnID
 	// drop says that a message is lost; nil loses none.
 	drop func(to int64, m zab.Message) bool
+	// cutOff is a member whose machine acknowledges nothing; 0 is none.
+	cutOff int64
 }
 
 // link is a connection of the quorum port.
@@ -71,13 +73,18 @@ func newTunedEnsemble(t testing.TB, voters, observers int, change func(*replica.
 			Ensemble: zab.Ensemble{Quorum: quorum.NewMajority(list...), Text: []byte("text")},
 		}
 		tune(&cfg)
-		m, err := replica.NewMember(cfg, w.r, replica.MemberOptions{ReadOnlyMillis: 2000}, e.time)
+		m, err := replica.NewMember(cfg, w.r, replica.MemberOptions{ReadOnlyMillis: 2000, Reaches: e.reaches}, e.time)
 		if err != nil {
 			t.Fatal(err)
 		}
 		e.members[id] = &node{e: e, id: id, m: m}
 	}
 	return e
+}
+
+func (e *ensemble) reaches(conn zab.ConnID) bool {
+	l := e.conns[conn]
+	return l != nil && l.learner != e.cutOff
 }
 
 // run carries everything to its end and passes ticks until cond holds.

@@ -17,7 +17,7 @@ func (r *Replica) openLocal(c *Client, timeout int32, t Time) *Session {
 	for r.sessions[id] != nil || r.local[id] != nil {
 		id = r.ids.Next()
 	}
-	s := &Session{ID: id, owner: noOwner, local: true}
+	s := &Session{ID: id, owner: noOwner, told: noOwner, local: true}
 	r.local[id] = s
 	r.localTracker.Add(id, timeout, r.age.At(t.Mono))
 	r.giveSession(c, s, timeout, t)

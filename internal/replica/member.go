@@ -23,6 +23,9 @@ type MemberOptions struct {
 	ReadOnlyMillis int64
 	// NoLeaderServes has a leader take no clients (leaderServes=no).
 	NoLeaderServes bool
+	// Reaches reports whether the machine at the other end of a connection acknowledges
+	// what is sent to it. The loop calls it; it must not block. nil is always.
+	Reaches func(conn zab.ConnID) bool
 	// WaitingBytesMax is from how many bytes of waiting requests on a Member is
 	// Backlogged; 0 = 64 MiB.
 	WaitingBytesMax int
@@ -65,6 +68,7 @@ type Member struct {
 	// orphans are sessions that a new leader has to end and had no room for.
 	orphans []int64
 	replies []delayedReply
+	overdue overdues
 	// asking are the clients that wait for the leader's word about their session.
 	asking map[int64][]asked
 
@@ -94,6 +98,7 @@ func NewMember(core zab.Config, r *Replica, o MemberOptions, t Time) (*Member, e
 	m := &Member{core: c, rep: r, opt: o, since: r.age.At(t.Mono), asking: make(map[int64][]asked)}
 	m.log.m = m
 	r.full = func() bool { return c.CanPropose() != nil }
+	r.doubt = m.doubt
 	return m, nil
 }
 
@@ -160,10 +165,13 @@ func (m *Member) lookAtClock(t Time) error {
 	if wait := m.opt.ReadOnlyMillis; m.epoch == 0 && wait > 0 && now-m.since >= wait && !m.rep.readOnly && !m.unproven {
 		m.serveReadOnly()
 	}
-	if m.leading {
-		return m.rep.Tick(&m.log, t)
+	if !m.leading {
+		return nil
 	}
-	return nil
+	if err := m.expireOverdue(now, t); err != nil {
+		return err
+	}
+	return m.rep.Tick(&m.log, t)
 }
 
 // Submit takes a step that a connection asked for. It waits while there is no
@@ -386,7 +394,7 @@ func (m *Member) stop(t Time) {
 	m.takeBackAsked()
 	m.waiting.dropRemote()
 	m.early = waitingSteps{}
-	m.replies, m.unsent, m.orphans = nil, nil, nil
+	m.replies, m.unsent, m.orphans, m.overdue = nil, nil, nil, overdues{}
 	m.syncs.unsend()
 }
 
@@ -524,8 +532,8 @@ func (r *Replica) reconcile() {
 func (r *Replica) sessionIDs() []int64 { return sortedIDs(r.sessions) }
 func (r *Replica) localIDs() []int64   { return sortedIDs(r.local) }
 
-func sortedIDs[V any](m map[int64]V) []int64 {
-	ids := make([]int64, 0, len(m))
+func sortedIDs[K ~int64, V any](m map[K]V) []K {
+	ids := make([]K, 0, len(m))
 	for id := range m {
 		ids = append(ids, id)
 	}

@@ -73,7 +73,7 @@ func (m *Member) packet(p *zab.Message, t Time) error {
 	case m.leading && p.Type == zab.Revalidate:
 		return m.revalidate(p, t)
 	case m.leading && p.Type == zab.Ping:
-		m.touchAll(p.Data, t)
+		m.touchAll(p, t)
 	case p.Type == zab.Revalidate:
 		m.revalidated(p.Data, t)
 	case p.Type == zab.Sync:
@@ -119,7 +119,7 @@ func (m *Member) serveRequest(q *remoteRequest, t Time) error {
 // propose makes a transaction of a request. A code other than OK says why it is none.
 func (m *Member) propose(q *remoteRequest, from int64, t Time) (wire.Code, error) {
 	r := m.rep
-	if q.op == wire.OpCreateSession && (r.sessions[q.session] != nil || r.opening[q.session] || r.ended.known[q.session]) {
+	if q.op == wire.OpCreateSession && (r.sessions[q.session] != nil || r.isOpening(q.session) || r.ended.known[q.session]) {
 		return wire.OK, nil // its server has asked before; what came of that is on its way there
 	}
 	if q.op == wire.OpCloseSession {
@@ -137,7 +137,7 @@ func (m *Member) propose(q *remoteRequest, from int64, t Time) (wire.Code, error
 		return wire.OK, err
 	}
 	if ok && q.op == wire.OpCreateSession {
-		r.opening[q.session] = true
+		r.opening[q.session] = from
 	}
 	if s := r.sessions[q.session]; s != nil && ok {
 		s.proposed = m.core.NextZxid() - 1
@@ -146,6 +146,12 @@ func (m *Member) propose(q *remoteRequest, from int64, t Time) (wire.Code, error
 		return code, nil
 	}
 	return wire.OK, nil
+}
+
+// isOpening reports whether the creation of a session is proposed and not committed.
+func (r *Replica) isOpening(id int64) bool {
+	_, ok := r.opening[id]
+	return ok
 }
 
 // proposeError gives a request a zxid and an error.
@@ -162,7 +168,7 @@ func (m *Member) proposeError(q *remoteRequest, code wire.Code, t Time) {
 func (r *Replica) checkSession(id, from int64) wire.Code {
 	s := r.sessions[id]
 	switch {
-	case r.opening[id]:
+	case r.isOpening(id):
 	case s == nil && r.opt.LocalSessions && !r.ended.known[id] && (from != r.opt.ServerID || r.local[id] != nil):
 		// A local one, of which only its own server knows: no ephemerals.
 		return wire.ErrEphemeralOnLocalSession
@@ -193,7 +199,7 @@ func (m *Member) revalidate(p *zab.Message, t Time) error {
 
 // answerMove tells a learner whether the session that has come to it is alive.
 func (m *Member) answerMove(q *remoteRequest, t Time) {
-	if m.rep.opening[q.session] {
+	if m.rep.isOpening(q.session) {
 		m.early.pushRemote(q)
 		return
 	}
@@ -285,8 +291,8 @@ func (m *Member) movedOn(id int64) bool {
 }
 
 // touchAll takes a learner's list of the sessions it has heard from.
-func (m *Member) touchAll(list []byte, t Time) {
-	rd, now := wire.NewReader(list), m.rep.age.At(t.Mono)
+func (m *Member) touchAll(p *zab.Message, t Time) {
+	rd, now := wire.NewReader(p.Data), m.rep.age.At(t.Mono)
 	for len(rd.Remaining()) > 0 {
 		id, timeout := rd.Long(), rd.Int()
 		if rd.Err() != nil {
@@ -294,7 +300,7 @@ func (m *Member) touchAll(list []byte, t Time) {
 		}
 		if s := m.rep.sessions[id]; s != nil && m.rep.tracker.Touch(id, timeout, now) {
 			s.heard.Store(now)
-			s.touched = now
+			s.touched, s.told = now, p.From
 		}
 	}
 }
@@ -319,7 +325,7 @@ func (m *Member) closeOrphans(t Time) error {
 // attachHere gives a client of the leader its session, when all is over that the
 // session did elsewhere.
 func (m *Member) attachHere(a asked, t Time) {
-	if m.rep.opening[a.session] {
+	if m.rep.isOpening(a.session) {
 		m.early.add(waitingStep{asked: &a})
 		return
 	}

@@ -140,6 +140,8 @@ type Session struct {
 	// owner is the server the session is attached to as the leader knows it: a
 	// sid, or noOwner.
 	owner int64
+	// told is the server that has told the leader of it last, or had it created.
+	told int64
 	// proposed is the zxid of the session's last proposal; the leader's.
 	proposed int64
 	// reported is what of heard the leader has been told, untold that the client has
@@ -170,6 +172,9 @@ type Replica struct {
 	readOnly bool
 	// full, if it is not nil, says that nothing more can be proposed for now.
 	full func() bool
+	// doubt keeps a session that is due for now, because a learner may have heard from
+	// it; nil for a server that is alone.
+	doubt func(s *Session) bool
 	// loading is held while the tree at rest is read, and for replacing the tree.
 	loading sync.RWMutex
 
@@ -184,8 +189,8 @@ type Replica struct {
 	settling, localSettling settling
 	offers                  map[int64]*ownWrite // a Member's sessions being created, by id
 	local                   map[int64]*Session  // not in sessions
-	// opening are the sessions whose creation this leader has proposed.
-	opening map[int64]bool
+	// opening are the sessions whose creation this leader has proposed, and for which server.
+	opening map[int64]int64
 	ended   endedSessions
 	// localTracker expires the local sessions.
 	localTracker *session.Tracker
@@ -258,12 +263,12 @@ func (r *Replica) lead(nextZxid int64) {
 	r.tracker = session.NewTracker(r.opt.TickMillis)
 	r.nextZxid = nextZxid
 	r.nextReap = r.now + r.opt.ReapMillis
-	r.opening = make(map[int64]bool)
+	r.opening = make(map[int64]int64)
 	r.settling, r.ended = settling{}, endedSessions{}
 	now := r.age.At(r.now)
 	for id, s := range r.sessions {
 		s.heard.Store(now)
-		s.touched, s.owner, s.proposed = now, noOwner, 0
+		s.touched, s.owner, s.told, s.proposed = now, noOwner, noOwner, 0
 		r.tracker.Add(id, s.timeout.Load(), now)
 	}
 }

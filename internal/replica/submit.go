@@ -273,14 +273,17 @@ func (r *Replica) openSession(id int64, timeout int32) *Session {
 		s = r.upgraded(id)
 	}
 	if s == nil {
-		s = &Session{ID: id, touched: now, owner: noOwner}
+		s = &Session{ID: id, touched: now, owner: noOwner, told: noOwner}
 		s.timeout.Store(timeout)
 		s.heard.Store(now)
 		r.sessions[id] = s
 	}
 	if r.tracker != nil {
 		r.tracker.Add(id, timeout, now)
-		delete(r.opening, id)
+		if r.isOpening(id) {
+			s.told = r.opening[id]
+			delete(r.opening, id)
+		}
 	}
 	return s
 }
@@ -318,9 +321,7 @@ func (r *Replica) expire(log Appender, now int64, t Time) error {
 				r.tracker.Touch(id, 0, now) // it comes up again at the next tick
 				continue
 			}
-			if heard := s.lastHeard(now); heard > s.touched {
-				s.touched = heard
-				r.tracker.Touch(id, s.timeout.Load(), heard)
+			if r.renewed(s, now) || r.doubt != nil && r.doubt(s) {
 				continue
 			}
 			if err := r.closeExpired(log, id, t); err != nil {
@@ -328,6 +329,17 @@ func (r *Replica) expire(log Appender, now int64, t Time) error {
 			}
 		}
 	}
+}
+
+// renewed tells the tracker when a session was heard from, if that is news to it.
+func (r *Replica) renewed(s *Session, now int64) bool {
+	heard := s.lastHeard(now)
+	if heard <= s.touched {
+		return false
+	}
+	s.touched = heard
+	r.tracker.Touch(s.ID, s.timeout.Load(), heard)
+	return true
 }
 
 func (r *Replica) closeExpired(log Appender, id int64, t Time) error {

@@ -139,6 +139,7 @@ func (w *member) replicaMember(z *zab.Ensemble) replica.MemberOptions {
 		Config: z.Text, ConfigVersion: z.Version,
 		HoldMillis: e.HoldClients.Milliseconds(), NoLeaderServes: e.LeaderRefusesClients,
 	}
+	o.Reaches = func(conn zab.ConnID) bool { return w.net.Reaches(conn) }
 	if o.HoldMillis == 0 {
 		o.HoldMillis = -1 // at once
 	}

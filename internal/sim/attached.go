@@ -99,6 +99,7 @@ func (a *attached) feed() {
 	for !a.closed {
 		before, _ := a.c.Pending()
 		n, subs, status, err := a.c.Feed(a.unfed, p.m.time().Mono, nil)
+		p.relays(a, n)
 		for i := range subs {
 			subs[i].Body = slices.Clone(subs[i].Body)
 		}

@@ -21,6 +21,7 @@ var breaks = []struct {
 	{"SyncAtOnce", SyncAtOnce, 50},
 	{"AgeStalled", AgeStalled, 50},
 	{"ExpireUnread", ExpireUnread, 2000},
+	{"ExpireUnreported", ExpireUnreported, 200},
 	{"VoteBlank", VoteBlank, 2000},
 }
 

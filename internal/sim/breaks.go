@@ -46,6 +46,8 @@ const (
 	AgeStalled
 	// ExpireUnread expires sessions without reading first what their clients have sent.
 	ExpireUnread
+	// ExpireUnreported expires sessions that a learner may have heard from without its word.
+	ExpireUnreported
 	// VoteBlank lets a server vote that has lost its disk.
 	VoteBlank
 )

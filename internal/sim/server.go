@@ -41,6 +41,7 @@ type process struct {
 
 	// The checker's.
 	signs    map[int64]sign // of sessions
+	relayed  map[int64]sign // that have come to a learner and may not have come here
 	leads    int64          // when it began to lead, by machine.ran
 	checked  int            // entries that are applied and have been compared
 	verified bool
@@ -71,7 +72,9 @@ func (p *process) boot() error {
 	cfg := s.coreConfig(p)
 	cfg.Boot = d.boot(tree.LastZxid(), s.rnd.IntN(5))
 	cfg.Boot.Blank = cfg.Boot.Blank && !s.broken(VoteBlank)
-	p.mem, err = replica.NewMember(cfg, p.rep, s.plan.member, t)
+	member := s.plan.member
+	member.Reaches = p.reaches
+	p.mem, err = replica.NewMember(cfg, p.rep, member, t)
 	return err
 }
 

@@ -9,7 +9,8 @@ import (
 // A server stands still when its loop is held up, while its sockets and its disk go on,
 // or when the whole machine is paused. This file does that, and sees that no session
 // expires because of it: a leader that ends a session has not heard of it for its timeout,
-// by what had come to that leader, and counting only the time in which it ran.
+// by what had come to that leader or been read by a learner that it reaches, and counting
+// only the time in which the leader ran.
 
 // standGrace is how long a server that stands still counts as running, in ms: what its
 // clock goes on by itself.
@@ -107,6 +108,56 @@ func (p *process) hearsPeer(m *zab.Message) {
 	}
 }
 
+// relays: a learner has read n bytes of what a client sent. Its leader is to know, if the
+// session is not overdue already, for as long as their connection lasts.
+func (p *process) relays(a *attached, n int) {
+	session := a.c.Session()
+	if session == nil || a.c.State() != replica.StateConnected || !p.mem.Serving() {
+		return
+	}
+	for _, k := range p.conns {
+		lead := k.ends[1]
+		m := p.s.oracle.sessions[session.ID]
+		if k.ends[0] != p || m == nil || !lead.leadsOn(k) || lead.silence(session.ID) >= int64(m.timeout)-roundingMillis {
+			continue
+		}
+		frames(a.unfed[:n], func(f []byte) {
+			rd := wire.NewReader(f)
+			var h wire.RequestHeader
+			if h.Decode(&rd); rd.Err() == nil && h.Op != wire.OpAuth && h.Op != wire.OpSASL {
+				lead.relayed[session.ID] = sign{at: lead.m.ran(), conn: k.id}
+			}
+		})
+	}
+}
+
+// leadsOn reports whether k is the connection of a learner that takes part.
+func (p *process) leadsOn(k *qconn) (yes bool) {
+	if p.dead || !k.of(p) || !p.mem.Serving() {
+		return false
+	}
+	p.mem.Core().EachReport(func(r zab.Report) bool {
+		yes = r.Conn == k.id
+		return !yes
+	})
+	return yes
+}
+
+// reaches is what the server is told.
+func (p *process) reaches(id zab.ConnID) bool {
+	return p.acknowledged(id) && !p.s.broken(ExpireUnreported)
+}
+
+// acknowledged reports whether the machine at the other end of a connection answers.
+func (p *process) acknowledged(id zab.ConnID) bool {
+	k := p.conn(id)
+	if k == nil || k.silent {
+		return false
+	}
+	a, b := k.ends[0].m.place, k.ends[1].m.place
+	return !p.s.blocked[a][b] && !p.s.blocked[b][a] && !p.s.paused(a) && !p.s.paused(b)
+}
+
 // expires: a leader proposes the end of a session that it has not heard of.
 func (p *process) expires(id int64) {
 	s := p.s
@@ -114,6 +165,15 @@ func (p *process) expires(id int64) {
 	if m == nil {
 		return
 	}
+	if silent := p.silence(id); silent < int64(m.timeout)-roundingMillis {
+		s.say("ran %d mono %d sign %+v relayed %+v leads %d standing %+v",
+			p.m.ran(), p.m.time().Mono, p.signs[id], p.relayed[id], p.leads, p.m.standing)
+		s.fault("session %x expires at %d, which has heard from it %d ms ago; its timeout is %d", id, p.m.id, silent, m.timeout)
+	}
+}
+
+// silence is how long a leader has not heard of a session, nor a learner that it reaches.
+func (p *process) silence(id int64) int64 {
 	heard := p.leads
 	if g, ok := p.signs[id]; ok && (g.conn == 0 || p.conn(g.conn) != nil) {
 		at := g.at
@@ -122,10 +182,10 @@ func (p *process) expires(id int64) {
 		}
 		heard = max(heard, at)
 	}
-	if silent := p.m.ran() - heard; silent < int64(m.timeout)-roundingMillis {
-		s.say("ran %d mono %d sign %+v leads %d standing %+v", p.m.ran(), p.m.time().Mono, p.signs[id], p.leads, p.m.standing)
-		s.fault("session %x expires at %d, which has heard from it %d ms ago; its timeout is %d", id, p.m.id, silent, m.timeout)
+	if g, ok := p.relayed[id]; ok && p.acknowledged(g.conn) {
+		heard = max(heard, g.at)
 	}
+	return p.m.ran() - heard
 }
 
 // roundingMillis is what clocks of whole milliseconds are off.
