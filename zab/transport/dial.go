@@ -21,7 +21,7 @@ func (t *Transport) dial(ctx context.Context, addrs []string, h *handshake) (net
 	case 0:
 		return nil, errNoAddress
 	case 1:
-		nc, err = dialOne(ctx, addrs[0], h)
+		nc, err = t.dialOne(ctx, addrs[0], h)
 	default:
 		nc, err = t.dialAny(ctx, addrs, h)
 	}
@@ -34,8 +34,10 @@ func (t *Transport) dial(ctx context.Context, addrs []string, h *handshake) (net
 	return nc, nil
 }
 
-func dialOne(ctx context.Context, addr string, h *handshake) (net.Conn, error) {
-	return (&net.Dialer{ControlContext: h.begins}).DialContext(ctx, "tcp", addr)
+// dialOne resolves a name every time: a server that comes back elsewhere keeps its name, and nothing here remembers where
+// it was.
+func (t *Transport) dialOne(ctx context.Context, addr string, h *handshake) (net.Conn, error) {
+	return (&net.Dialer{ControlContext: h.begins, Resolver: t.resolver}).DialContext(ctx, "tcp", addr)
 }
 
 // dialAny tries all addresses at once and keeps the first connection.
@@ -49,7 +51,7 @@ func (t *Transport) dialAny(ctx context.Context, addrs []string, h *handshake) (
 	results := make(chan result, len(addrs))
 	for _, a := range addrs {
 		if !t.attach(func() {
-			nc, err := dialOne(ctx, a, h)
+			nc, err := t.dialOne(ctx, a, h)
 			results <- result{nc, err}
 		}) {
 			results <- result{nil, ErrStopped}

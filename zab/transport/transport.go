@@ -24,6 +24,7 @@ type Transport struct {
 	o         Options
 	log       *zap.Logger
 	advertise string
+	resolver  *net.Resolver // nil is the system's
 
 	ctx  context.Context // ends with Shutdown
 	stop context.CancelCauseFunc
