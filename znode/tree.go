@@ -464,5 +464,11 @@ func (t *Tree) Sessions() map[int64]int32 {
 	return out
 }
 
+// HasSession reports whether there is a session.
+func (t *Tree) HasSession(id int64) bool {
+	_, ok := t.sessions[id]
+	return ok
+}
+
 // SessionCount counts the sessions; locking as for LastZxid.
 func (t *Tree) SessionCount() int { return len(t.sessions) }

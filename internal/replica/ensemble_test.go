@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/quorate/quorate/internal/replica"
+	"github.com/quorate/quorate/session"
 	"github.com/quorate/quorate/wire"
 	"github.com/quorate/quorate/zab"
 	"github.com/quorate/quorate/zab/quorum"
@@ -660,7 +661,9 @@ func TestReadOnly(t *testing.T) {
 	lead := e.leader()
 	at := e.other(lead)
 	third := e.other(lead, at)
-	e.guest(at).call(1, wire.OpCreate, create("/x", "v", 0))
+	writer := e.dial(at)
+	owned := writer.join().SessionID
+	writer.call(1, wire.OpCreate, create("/x", "v", 0))
 	e.kill(lead)
 	e.kill(third)
 	e.run(func() bool { return !e.members[at].m.Serving() })
@@ -689,10 +692,50 @@ func TestReadOnly(t *testing.T) {
 	if a := ro.call(3, wire.OpSync, syncBody("/x")); a.Err != wire.ErrNotReadOnly {
 		t.Fatalf("sync %+v", a)
 	}
+	if a := ro.call(4, wire.OpCheck, wire.PathVersion{Path: []byte("/x"), Version: -1}.Append(nil)); a.Err != wire.ErrNotReadOnly {
+		t.Fatalf("check %+v", a)
+	}
+	if a := ro.call(5, wire.OpCloseSession, nil); a.Err != wire.OK {
+		t.Fatalf("close %+v", a)
+	}
+	e.must(e.members[at].m.Submit(&replica.Submission{Kind: replica.SubmitDetach, Client: ro.c}, e.time))
+	readOnlySessions(t, e, at, resp.SessionID, owned)
+	ro = e.dial(at)
+	ro.feed(frame((&wire.ConnectRequest{TimeOut: 5000, HasReadOnly: true, ReadOnly: true}).Append(nil)))
+	e.settle()
 	e.members[third].down = false
 	e.run(func() bool { return e.members[at].m.Serving() })
 	if ro.c.State() != replica.StateClosed {
 		t.Fatal("a read-only client outlived the read-only server")
+	}
+}
+
+// readOnlySessions shows which sessions a read-only server tells a client are gone: not
+// one of the ensemble's, and not to a client that may have one it has not heard of.
+func readOnlySessions(t *testing.T, e *ensemble, at, gone, owned int64) {
+	t.Helper()
+	seen := e.members[at].m.Replica().Tree().LastZxid()
+	for _, c := range []struct {
+		name          string
+		session, zxid int64
+		denied        bool
+	}{
+		{"closed here", gone, seen, true},
+		{"unknown", 77, seen, true},
+		{"unknown, the client has seen nothing", 77, 0, false},
+		{"unknown, the client has seen more", 77, seen + 1, false},
+		{"of the ensemble", owned, seen, false},
+	} {
+		g := e.dial(at)
+		pw := session.Password(c.session)
+		req := wire.ConnectRequest{
+			TimeOut: 5000, SessionID: c.session, Passwd: pw[:], LastZxidSeen: c.zxid, HasReadOnly: true, ReadOnly: true,
+		}
+		g.feed(frame(req.Append(nil)))
+		e.settle()
+		if out := g.take(); len(out) > 0 != c.denied || g.c.State() != replica.StateClosed {
+			t.Errorf("session %s: answered %x", c.name, out)
+		}
 	}
 }
 

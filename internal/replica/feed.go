@@ -335,7 +335,7 @@ func (f *feed) request(h wire.RequestHeader, body []byte) demand {
 		c.endInTurn(entry{xid: h.Xid, op: h.Op, kind: entryReply, code: wire.ErrSessionClosedRequiresAuth})
 		return demand{}
 	}
-	if c.readOnly && (h.Op.IsWrite() || h.Op == wire.OpSync) {
+	if c.readOnly && needsQuorum(h.Op) {
 		c.answerInTurn(entry{xid: h.Xid, op: h.Op, kind: entryReply, code: wire.ErrNotReadOnly, zxid: zxidOfReply})
 		return demand{}
 	}
@@ -386,6 +386,19 @@ func (f *feed) read(h wire.RequestHeader, body []byte) demand {
 		c.r.Stats.Reads.Add(0)
 	}
 	return need
+}
+
+// needsQuorum reports whether a read-only server refuses a request
+// (ReadOnlyRequestProcessor): what writes, and what only makes sense beside that.
+func needsQuorum(op wire.Op) bool {
+	switch op {
+	case wire.OpSync, wire.OpCheck:
+		return true
+	case wire.OpCloseSession: // its clients' sessions are its own
+		return false
+	default:
+		return op.IsWrite() && op != wire.OpCreateSession
+	}
 }
 
 // needsLeader reports whether an answer tells of the tree, which other servers

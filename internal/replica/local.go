@@ -165,7 +165,9 @@ func (m *Member) upgrade(sub *Submission, s *Session, t Time) error {
 
 // connectReadOnly answers a client of a server that has no leader and serves reads
 // only (ReadOnlyZooKeeperServer). Only clients that say they can do with that are
-// taken, and with no session of the ensemble's: nobody could tell whether it lives.
+// taken, and with no session of the ensemble's: nobody could tell whether it lives. Of one
+// that this server does not know a client that has seen no more than it has is told
+// that it is gone. A client that has seen nothing may have a new one of the ensemble's.
 func (m *Member) connectReadOnly(s *Submission, t Time) {
 	r := m.rep
 	req, timeout, ok := r.greet(s)
@@ -183,9 +185,22 @@ func (m *Member) connectReadOnly(s *Submission, t Time) {
 	switch {
 	case req.SessionID == 0:
 		r.openLocal(c, timeout, t).readOnly = true
-	case !session.CheckPassword(req.SessionID, req.Passwd) || !r.attachLocal(c, req.SessionID, timeout, t):
+	case r.ofEnsemble(req.SessionID):
 		r.end(c)
+	case session.CheckPassword(req.SessionID, req.Passwd) && r.attachLocal(c, req.SessionID, timeout, t):
+	case req.LastZxidSeen == 0:
+		r.end(c)
+	default:
+		r.denySession(c)
 	}
+}
+
+// ofEnsemble reports whether the tree has a session.
+func (r *Replica) ofEnsemble(id int64) bool {
+	tree := r.Tree()
+	tree.RLock()
+	defer tree.RUnlock()
+	return tree.HasSession(id)
 }
 
 // serveReadOnly begins to serve reads without a leader.
@@ -196,6 +211,13 @@ func (m *Member) serveReadOnly() {
 	r.readOnly = true
 	tree.Unlock()
 	r.resumeHeld(func(c *Client) bool { return c.state == StateNew })
+}
+
+// isReadOnly reports whether the client was connected by a read-only server.
+func (c *Client) isReadOnly() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.readOnly
 }
 
 // endReadOnly ends the sessions and closes the clients of a read-only server: there is a leader again, or
@@ -210,10 +232,7 @@ func (r *Replica) endReadOnly() {
 		return
 	}
 	r.EachClient(func(c *Client) {
-		c.mu.Lock()
-		ro := c.readOnly
-		c.mu.Unlock()
-		if !ro {
+		if !c.isReadOnly() {
 			return
 		}
 		if s := c.session; s != nil && s.local {

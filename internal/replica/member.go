@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/quorate/quorate/wire"
 	"github.com/quorate/quorate/zab"
 	"github.com/quorate/quorate/znode"
 )
@@ -185,9 +186,14 @@ func (m *Member) Submit(s *Submission, t Time) error {
 	if s.Client.State() == StateClosed {
 		return nil // it waits for nothing any more, and its session may be elsewhere
 	}
-	if m.epoch == 0 && m.rep.readOnly && s.Kind == SubmitConnect {
-		m.connectReadOnly(s, t)
-		return nil
+	if m.epoch == 0 && m.rep.readOnly {
+		switch {
+		case s.Kind == SubmitConnect:
+			m.connectReadOnly(s, t)
+			return nil
+		case s.Op == wire.OpCloseSession && s.Client.isReadOnly():
+			return m.rep.closeLocal(s.Client) // all that a read-only server lets through
+		}
 	}
 	if m.busy() {
 		m.waiting.push(s)
@@ -430,10 +436,7 @@ func (m *Member) refuse() {
 // endAll closes all clients and forgets what they wait for.
 func (m *Member) endAll() {
 	m.rep.EachClient(func(c *Client) {
-		c.mu.Lock()
-		ro := c.readOnly
-		c.mu.Unlock()
-		if !ro {
+		if !c.isReadOnly() {
 			m.rep.end(c)
 		}
 	})

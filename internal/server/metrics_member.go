@@ -128,7 +128,9 @@ func (t *memberStats) delivered(role zab.Role, commits int64) {
 func (s *Server) memberMetrics(m *metricSet, r role) {
 	t := &s.stats.member
 	list := s.membership()
-	m.gauge("quorum_size", int64(len(list.Voters())))
+	if !r.readOnly {
+		m.gauge("quorum_size", int64(len(list.Voters())))
+	}
 	m.counter("looking_count", t.looking.Load())
 	m.counter("diff_count", t.diffs.Load())
 	m.counter("snap_count", t.snaps.Load())
