@@ -35,16 +35,23 @@ func (s *scene) withoutPorts(config string) string {
 // zkCli runs one command of Debian's shell and returns what it prints.
 func (s *scene) zkCli(m *ensemble.Member, command ...string) string {
 	s.Helper()
-	const script = "/usr/share/zookeeper/bin/zkCli.sh"
-	_, err := exec.LookPath(script)
-	integration.NeedPeer(s, "zkCli.sh", err)
-	env := []string{"JVMFLAGS=-Dzookeeper.root.logger=OFF,CONSOLE -XX:+UseSerialGC -XX:TieredStopAtLevel=1"}
-	out, complaints, code, err := integration.RunCommand("", env, "", script, append([]string{"-server", m.Addr()}, command...)...)
-	s.must(err)
+	out, complaints, code := s.runCli(m, command...)
 	if code != 0 {
 		s.Fatalf("zkCli.sh %q: exit code %d: %s%s", command, code, out, complaints)
 	}
 	return out
+}
+
+// runCli is zkCli for a command that may fail.
+func (s *scene) runCli(m *ensemble.Member, command ...string) (out, complaints string, code int) {
+	s.Helper()
+	const script = "/usr/share/zookeeper/bin/zkCli.sh"
+	_, err := exec.LookPath(script)
+	integration.NeedPeer(s, "zkCli.sh", err)
+	env := []string{"JVMFLAGS=-Dzookeeper.root.logger=OFF,CONSOLE -XX:+UseSerialGC -XX:TieredStopAtLevel=1"}
+	out, complaints, code, err = integration.RunCommand("", env, "", script, append([]string{"-server", m.Addr()}, command...)...)
+	s.must(err)
+	return out, complaints, code
 }
 
 func configNode(s *scene) {

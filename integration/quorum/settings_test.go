@@ -11,7 +11,6 @@ import (
 
 	"github.com/quorate/quorate/integration"
 	"github.com/quorate/quorate/integration/ensemble"
-	"github.com/quorate/quorate/wire"
 )
 
 // three is an ensemble of three voters of Quorate's with settings of its own.
@@ -123,113 +122,6 @@ func (s *scene) whoServes(n int) (leader *ensemble.Member, f []*ensemble.Member)
 		return nil
 	}))
 	return leader, f
-}
-
-// TestReadOnlyMode: a server without a quorum serves reads to clients that said they can
-// do with that.
-func TestReadOnlyMode(t *testing.T) {
-	t.Setenv("JVMFLAGS", "-Dreadonlymode.enabled=true")
-	play(t, []cast{{"quorate", three(integration.Options{"quorate.ensemble.holdClientsMs": "1000"})}}, []row{
-		{name: "read-only mode", play: readOnly, want: `
-			one of three is left, mode: read-only
-			a client that can do with it reads "1"
-			and writes: -119
-			a client that cannot: no answer
-			there is a leader again, the client: closed
-			a client writes: ok`},
-	})
-}
-
-func readOnly(s *scene) {
-	last := s.followers()[0]
-	c := s.connect(last)
-	_, err := c.Create(s.root+"/x", []byte("1"), 0)
-	s.must(err)
-	for _, m := range s.e.Except(last) {
-		m.Kill()
-	}
-	var ro *client
-	s.must(ensemble.Await("a read-only server", func() error {
-		sess, err := integration.Connect(last.Addr(), integration.ConnectOptions{ReadOnly: true})
-		if err == nil {
-			ro = s.hold(sess)
-		}
-		return err
-	}))
-	st, err := last.State()
-	s.must(err)
-	s.see("one of three is left, mode: %s", st.Mode)
-	data, _, err := ro.Get(s.root+"/x", false)
-	s.must(err)
-	s.see("a client that can do with it reads %q", data)
-	_, err = ro.Set(s.root+"/x", nil, -1)
-	s.see("and writes: %s", said(err))
-	s.see("a client that cannot: %s", s.greeting(last))
-	s.must(s.e.Start())
-	s.serves(last)
-	_, _, err = ro.Get(s.root+"/x", false)
-	s.see("there is a leader again, the client: %s", said(err))
-	_, err = s.connect(last).Set(s.root+"/x", nil, -1)
-	s.see("a client writes: %s", said(err))
-}
-
-// TestLocalSessions: sessions that only their server knows, until they own something.
-func TestLocalSessions(t *testing.T) {
-	options := integration.Options{"localSessionsEnabled": "true"}
-	upgrade := integration.Options{"localSessionsEnabled": "true", "localSessionsUpgradingEnabled": "true"}
-	rows := []row{{name: "local sessions", play: localSession, want: `
-		a session costs a transaction: false
-		write: ok
-		[upgrade] an ephemeral: ok
-		[upgrade] it has its session: true
-		[upgrade] at another server: ok
-		[upgrade] it is closed, the ephemeral: -101
-		[local] an ephemeral: -120
-		[local] at another server: the session is not there`}}
-	play(t, []cast{{"local", three(options)}, {"upgrade", three(upgrade)}}, rows)
-}
-
-func localSession(s *scene) {
-	f := s.followers()
-	before := s.last(f[0])
-	c := s.connect(f[0])
-	s.see("a session costs a transaction: %v", s.last(f[0]) != before)
-	_, err := c.Create(s.root+"/x", nil, 0)
-	s.see("write: %s", said(err))
-	_, err = c.Create(s.root+"/e", nil, wire.FlagEphemeral)
-	s.see("an ephemeral: %s", said(err))
-	if err == nil {
-		st, err := c.Exists(s.root+"/e", false)
-		s.must(err)
-		s.see("it has its session: %v", st.EphemeralOwner == c.ID)
-	}
-	s.must(func() error { // the other has seen all
-		d := s.connect(f[1])
-		defer d.leave()
-		return d.sync()
-	}())
-	sess, err := integration.Connect(f[1].Addr(), integration.ConnectOptions{SessionID: c.ID, Passwd: c.Passwd})
-	if errors.Is(err, integration.ErrSessionInvalid) {
-		s.see("at another server: the session is not there")
-		return
-	}
-	s.must(err)
-	moved := s.hold(sess)
-	_, err = moved.Set(s.root+"/x", nil, -1)
-	s.see("at another server: %s", said(err))
-	s.must(moved.Close())
-	d := s.connect(f[1])
-	s.must(d.sync())
-	_, err = d.Exists(s.root+"/e", false)
-	s.see("it is closed, the ephemeral: %s", said(err))
-}
-
-// last returns the last zxid of a member.
-func (s *scene) last(m *ensemble.Member) string {
-	s.Helper()
-	st, err := m.State()
-	s.must(err)
-	return fmt.Sprint(st.Zxid)
 }
 
 // TestGroups: a quorum is what groups and weights make it, not a number of servers.
