@@ -63,6 +63,18 @@ func (k *kazoo) say(format string, args ...any) string {
 	return strings.TrimSpace(line)
 }
 
+// insist has the client do something until it can, as when it is connected again.
+func (k *kazoo) insist(format string, args ...any) (answer string) {
+	k.s.Helper()
+	k.s.must(ensemble.Await("kazoo", func() error {
+		if answer = k.say(format, args...); !strings.HasPrefix(answer, "ok") {
+			return fmt.Errorf("%s: %s", fmt.Sprintf(format, args...), answer)
+		}
+		return nil
+	}))
+	return answer
+}
+
 // await waits until the client is in a state.
 func (k *kazoo) await(state string) {
 	k.s.Helper()

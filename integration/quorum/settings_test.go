@@ -5,7 +5,9 @@ package quorum
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -71,33 +73,69 @@ func tailCut(s *scene) {
 // TestLeaderServes: with leaderServes=no a leader takes no clients, and the others do. It
 // answers no words about its role either, so it is who does not serve.
 func TestLeaderServes(t *testing.T) {
-	e := ensemble.LaidOut(t, three(integration.Options{"leaderServes": "no"}))
-	s := &scene{T: t, e: e}
-	for _, m := range e.Members {
-		s.must(m.Start())
+	leads := row{name: "quorum / leaderServes=no", play: leaderServes, want: `
+		the leader: srvr, stat, mntr, conf: not serving; ruok imok, isro null; a client: no answer
+		the followers: rw, rw
+		kazoo, told of the leader first: at a follower, create: ok /quorum---leaderserves-no/x
+		the leader is killed and back
+		the next leader: srvr, stat, mntr, conf: not serving; ruok imok, isro null; a client: no answer
+		its clients were closed, kazoo is at another with its session: true, set: ok 1
+		the last one follows, and serves: follower, "1", version 1`}
+	var all sync.WaitGroup
+	for _, c := range javaAndQuorate(debian, integration.Options{"leaderServes": "no", "tickTime": "500"}) {
+		all.Go(func() {
+			t.Run(c.name, func(t *testing.T) {
+				e := ensemble.LaidOut(t, c.spec)
+				for _, m := range e.Members {
+					if err := m.Start(); err != nil {
+						t.Fatal(err)
+					}
+				}
+				s := &scene{T: t, e: e}
+				s.whoServes(3) // member 1 cannot lead when all are empty
+				leads.on(t, c, e)
+			})
+		})
 	}
+	all.Wait()
+}
+
+func leaderServes(s *scene) {
 	leader, f := s.whoServes(3)
-	if got := s.greeting(leader); got != "no answer" {
-		t.Fatalf("a client of the leader: %s", got)
+	s.see("the leader: %s; a client: %s", s.wordsWithoutQuorum(leader), s.greeting(leader))
+	s.see("the followers: %s, %s", s.word(f[0], "isro"), s.word(f[1], "isro"))
+	next := f[len(f)-1] // the highest of equals is elected
+	k := s.kazoo(20*time.Second, false, leader, next, f[0])
+	k.await("CONNECTED")
+	id := k.say("session")
+	at := "at a follower"
+	if !s.holds(next, id) {
+		at = "elsewhere"
 	}
-	var clients []*client
-	for i, m := range f {
-		c := s.connect(m)
-		if _, err := c.Create(fmt.Sprintf("/from-%d", i), nil, 0); err != nil {
-			t.Fatal(err)
-		}
-		clients = append(clients, c)
-	}
+	s.see("kazoo, told of the leader first: %s, create: %s", at, k.say("create %s/x", s.root))
 	leader.Kill()
-	next, f := s.whoServes(2)
-	for _, c := range clients {
-		if _, err := c.attach(f[0]).Create(fmt.Sprintf("/again-%x", c.ID), nil, 0); err != nil {
-			t.Fatalf("a client goes on at the follower: %v", err)
-		}
+	s.whoServes(2)
+	s.must(leader.Start())
+	lead, rest := s.whoServes(3)
+	s.see("the leader is killed and back")
+	s.see("the next leader: %s; a client: %s", s.wordsWithoutQuorum(lead), s.greeting(lead))
+	k.insist("get %s/x", s.root)
+	set := k.say("set %s/x 1", s.root)
+	s.see("its clients were closed, kazoo is at another with its session: %v, set: %s", k.say("session") == id && !s.holds(next, id), set)
+	st, err := leader.State()
+	s.must(err)
+	c := s.connect(leader)
+	s.must(c.sync())
+	s.see("the last one follows, and serves: %s, %s", st.Mode, c.shown(s.root+"/x"))
+	if lead != next || slices.Contains(rest, next) {
+		s.Errorf("%v leads, not %v", lead, next)
 	}
-	if got := s.greeting(next); got != "no answer" {
-		t.Fatalf("a client of the next leader: %s", got)
-	}
+}
+
+// holds tells whether a member has the connection of a session, as kazoo names it.
+func (s *scene) holds(m *ensemble.Member, session string) bool {
+	s.Helper()
+	return strings.Contains(s.word(m, "cons"), "sid=0x"+strings.TrimPrefix(session, "ok ")+",")
 }
 
 // whoServes waits until all but one of the n members that run follow, and returns them
@@ -156,6 +194,69 @@ func groups(s *scene) {
 	s.serves(s.e.Members...)
 	_, err = s.connect(one).Create(s.root+"/b", nil, 0)
 	s.see("3 is back, write: %s", said(err))
+}
+
+// TestOneServer: a list of one server is a server that stands alone, or a quorum of one.
+func TestOneServer(t *testing.T) {
+	rows := []row{{name: "quorum / one-server quorum", play: oneServer, want: `
+		[java] srvr: Mode: standalone, isro rw
+		[quorate] srvr: Mode: standalone, isro rw
+		[java of one] srvr: Mode: leader, isro rw
+		[quorate of one] srvr: Mode: leader, isro rw
+		[java] mntr: standalone, no quorum
+		[quorate] mntr: standalone, no quorum
+		[java of one] mntr: leader, quorum_size 1, synced_followers 0
+		[quorate of one] mntr: leader, quorum_size 1, synced_followers 0
+		[java] its config: ""
+		[quorate] its config: ""
+		[java of one] its config: "server.1=H:Q:E:participant version=0"
+		[quorate of one] its config: "server.1=H:Q:E:participant version=0"
+		kazoo: create ok /quorum---one-server-quorum/x, ephemeral ok /quorum---one-server-quorum/e
+		kill -9 and a start, kazoo has its session: true, get: ok 1, set: ok 2
+		[java] a larger epoch: false
+		[quorate] a larger epoch: false
+		[java of one] a larger epoch: true
+		[quorate of one] a larger epoch: true`}}
+	var all []cast
+	for _, k := range []ensemble.Kind{debian, quorate} {
+		name := map[ensemble.Kind]string{debian: "java", quorate: "quorate"}[k]
+		options := integration.Options{"tickTime": "500"}
+		all = append(all, cast{name, ensemble.Spec{Options: options, Voters: []ensemble.Kind{k}}})
+		options = integration.Options{"tickTime": "500", "standaloneEnabled": "false"}
+		all = append(all, cast{name + " of one", ensemble.Spec{Options: options, Voters: []ensemble.Kind{k}}})
+	}
+	play(t, all, rows)
+}
+
+func oneServer(s *scene) {
+	m := s.e.Member(1)
+	before, err := m.State()
+	s.must(err)
+	s.see("srvr: Mode: %s, isro %s", before.Mode, s.word(m, "isro"))
+	all, err := m.Monitor()
+	s.must(err)
+	quorum := "no quorum"
+	if size, ok := all["zk_quorum_size"]; ok {
+		quorum = fmt.Sprintf("quorum_size %s, synced_followers %s", strings.TrimSuffix(size, ".0"), strings.TrimSuffix(all["zk_synced_followers"], ".0"))
+	}
+	s.see("mntr: %s, %s", all["zk_server_state"], quorum)
+	c := s.connect(m)
+	config, _, err := c.Get("/zookeeper/config", false)
+	s.must(err)
+	s.see("its config: %q", s.withoutPorts(string(config)))
+	k := s.kazoo(20*time.Second, false, m)
+	k.await("CONNECTED")
+	id := k.say("session")
+	s.see("kazoo: create %s, ephemeral %s", k.say("create %s/x", s.root), k.say("create %s/e ephemeral", s.root))
+	_ = k.say("set %s/x 1", s.root)
+	m.Kill()
+	s.must(m.Start())
+	s.serves(m)
+	got := k.insist("get %s/x", s.root)
+	s.see("kill -9 and a start, kazoo has its session: %v, get: %s, set: %s", k.say("session") == id, got, k.say("set %s/x 2", s.root))
+	after, err := m.State()
+	s.must(err)
+	s.see("a larger epoch: %v", after.Zxid>>32 > before.Zxid>>32)
 }
 
 // TestStartInAnyOrder starts the members one by one, with long gaps. Whoever is there
