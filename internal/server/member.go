@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -153,7 +154,8 @@ func (w *member) transportOptions(text []byte) transport.Options {
 	c, e := &w.s.cfg, w.s.cfg.Ensemble
 	election, quorum := e.listenAddrs()
 	return transport.Options{
-		ID: e.MyID, ElectionAddrs: election, QuorumAddrs: quorum, Advertise: e.self().ElectionAddrs()[0],
+		ID: e.MyID, ElectionAddrs: election, QuorumAddrs: quorum,
+		Advertise: strings.Join(e.self().ElectionAddrs(), "|"),
 		Lookup: func(sid int64) (p transport.Peer, ok bool) {
 			if m := e.List.Find(sid); m != nil {
 				return transport.Peer{Election: m.ElectionAddrs(), Quorum: m.QuorumAddrs()}, true

@@ -29,10 +29,14 @@ type initial struct {
 	addrs []string
 }
 
-// encodeInitial returns the message of server sid at addr. It must leave in one write: Java's receiver asks for the
-// address only once.
+// encodeInitial returns the message of server sid at addr, which may be several joined by |: that is a version of its own,
+// which servers of 3.5 do not take. It must leave in one write: Java's receiver asks for the address only once.
 func encodeInitial(sid int64, addr string) []byte {
-	b := appendLong(make([]byte, 0, initialHeadBytes+len(addr)), initialOneAddress)
+	version := int64(initialOneAddress)
+	if strings.Contains(addr, "|") {
+		version = initialSeveralAddresses
+	}
+	b := appendLong(make([]byte, 0, initialHeadBytes+len(addr)), version)
 	b = appendLong(b, sid)
 	b = appendInt(b, int32(len(addr))) //nolint:gosec // at most initialAddressMax
 	return append(b, addr...)

@@ -186,10 +186,13 @@ type iotestOneByte struct{ r io.Reader }
 func (r iotestOneByte) Read(b []byte) (int, error) { return r.r.Read(b[:min(1, len(b))]) }
 
 func TestInitialMessagesOfAllReleases(t *testing.T) {
+	// Of server 9 with several addresses, as Java writes it: version -65535.
 	several := func(addr string) []byte {
-		b := encodeInitial(9, addr)
-		b[7] = 1 // -65535
-		return b
+		b := appendInt(unhex(t, "ffffffffffff0001 0000000000000009"), int32(len(addr)))
+		return append(b, addr...)
+	}
+	if got, want := encodeInitial(9, "a:1|[::1]:2"), several("a:1|[::1]:2"); !bytes.Equal(got, want) {
+		t.Errorf("%x, want %x", got, want)
 	}
 	for _, c := range []struct {
 		name string

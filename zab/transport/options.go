@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"strings"
 	"time"
 
 	"go.uber.org/zap"
@@ -50,8 +51,8 @@ type Options struct {
 	ID int64
 	// ElectionAddrs and QuorumAddrs are what to listen on, at least one each. Port 0 is one of the kernel's choice.
 	ElectionAddrs, QuorumAddrs []string
-	// Advertise is this server's election address as configured, for the initial message: a server with a higher sid
-	// calls back there. Empty is the first election address as bound.
+	// Advertise is this server's election address as configured, several joined by |, for the initial message: a server
+	// with a higher sid calls back there. Empty is the first election address as bound.
 	Advertise string
 
 	// Lookup finds a server in the present configuration. Called from any goroutine, never with a lock held.
@@ -145,9 +146,12 @@ func (o *Options) validate() error {
 		}
 	}
 	if o.Advertise != "" {
-		if _, _, err := net.SplitHostPort(o.Advertise); err != nil {
-			bad("Advertise: %v", err)
-		} else if len(o.Advertise) > initialAddressMax {
+		for a := range strings.SplitSeq(o.Advertise, "|") {
+			if _, _, err := net.SplitHostPort(a); err != nil {
+				bad("Advertise: %v", err)
+			}
+		}
+		if len(o.Advertise) > initialAddressMax {
 			bad("Advertise has %d bytes, at most %d", len(o.Advertise), initialAddressMax)
 		}
 	}
