@@ -3,9 +3,11 @@
 package ensemble
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os/exec"
+	"strings"
 	"syscall"
 )
 
@@ -13,6 +15,18 @@ import (
 type Address struct {
 	Host                     string
 	Client, Quorum, Election int // TCP ports
+	// Peers are the addresses of the host that the other members use, joined by |; ""
+	// is Host. Several want multiAddress.enabled.
+	Peers string
+}
+
+// servers returns the member's value in the list of servers, without its role.
+func (a *Address) servers() string {
+	var all []string
+	for h := range strings.SplitSeq(cmp.Or(a.Peers, a.Host), "|") {
+		all = append(all, fmt.Sprintf("%s:%d:%d", h, a.Quorum, a.Election))
+	}
+	return strings.Join(all, "|")
 }
 
 // Place is where the members of an ensemble live.

@@ -130,7 +130,7 @@ func (e *Ensemble) config(m *Member) string {
 		if o.Observer {
 			role = ":observer"
 		}
-		fmt.Fprintf(&b, "server.%d=%s:%d:%d%s\n", o.ID, o.Address.Host, o.Address.Quorum, o.Address.Election, role)
+		fmt.Fprintf(&b, "server.%d=%s%s\n", o.ID, strings.ReplaceAll(o.Address.servers(), "|", role+"|"), role)
 	}
 	if m.Observer {
 		b.WriteString("peerType=observer\n")

@@ -5,8 +5,10 @@ package netns
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"os/exec"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -22,6 +24,7 @@ type Network struct {
 	number     int
 	namespaces []string // by id; this process's is ""
 	sw         *netSwitch
+	planes     int // see Planes
 }
 
 var _ ensemble.Place = (*Network)(nil)
@@ -98,7 +101,49 @@ func (w *Network) Address(id int) (ensemble.Address, error) {
 	if id < 1 || id >= len(w.namespaces) {
 		return ensemble.Address{}, fmt.Errorf("the network has no member %d", id)
 	}
-	return ensemble.Address{Host: w.host(id), Client: 2181, Quorum: 2888, Election: 3888}, nil
+	a := ensemble.Address{Host: w.host(id), Client: 2181, Quorum: 2888, Election: 3888}
+	var peers []string
+	for p := range w.planes {
+		peers = append(peers, w.plane(p, id))
+	}
+	a.Peers = strings.Join(peers, "|")
+	return a, nil
+}
+
+// Planes gives each member n further addresses, one in each of n planes, which the
+// other members reach it by instead of the one that clients use. Call it before there
+// are members.
+func (w *Network) Planes(n int) error {
+	w.planes = n
+	var errs []error
+	for id := 1; id < len(w.namespaces); id++ {
+		var lines []string
+		for p := range n {
+			for other := 1; other < len(w.namespaces); other++ {
+				line := fmt.Sprintf("neigh replace %s lladdr %s dev eth0 nud permanent", w.plane(p, other), mac(other))
+				if other == id {
+					line = fmt.Sprintf("addr add %s/24 dev eth0", w.plane(p, id))
+				}
+				lines = append(lines, line)
+			}
+		}
+		errs = append(errs, ip(w.namespaces[id], lines...))
+	}
+	return errors.Join(errs...)
+}
+
+// plane is the address of a member in a plane, which is a /24 of its own, so that members
+// come from an address in it, too.
+func (w *Network) plane(p, id int) string {
+	return fmt.Sprintf("172.%d.%d.%d", 16+p, w.number&0xff, id+10)
+}
+
+// CutPlane says whether what goes to or comes from the members' addresses in a plane is
+// lost, and nobody told.
+func (w *Network) CutPlane(p int, cut bool) {
+	for id := 1; id < len(w.namespaces); id++ {
+		w.sw.lose(netip.MustParseAddr(w.plane(p, id)), cut)
+	}
 }
 
 // Start implements [ensemble.Place].

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net"
+	"net/netip"
 	"os"
 	"sync"
 	"syscall"
@@ -36,13 +37,14 @@ type netSwitch struct {
 	mu     sync.Mutex
 	links  map[[2]int]Link
 	queues map[[2]int]*queue
+	lost   map[netip.Addr]bool // what goes there or comes from there does not arrive
 	seed   uint64
 	chance map[[2]int]*rand.Rand // of each link, so that what others carry changes nothing
 }
 
 // newSwitch opens the ports and starts to carry.
 func newSwitch(names []string, seed uint64) (*netSwitch, error) {
-	s := &netSwitch{links: map[[2]int]Link{}, queues: map[[2]int]*queue{}, seed: seed, chance: map[[2]int]*rand.Rand{}}
+	s := &netSwitch{links: map[[2]int]Link{}, queues: map[[2]int]*queue{}, lost: map[netip.Addr]bool{}, seed: seed, chance: map[[2]int]*rand.Rand{}}
 	for _, name := range names {
 		f, err := openPort(name)
 		if err != nil {
@@ -110,7 +112,7 @@ func (s *netSwitch) pass(from, to int, frame []byte) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	l := s.links[key]
-	if l.Cut || l.Loss > 0 && s.random(key).Float64() < l.Loss {
+	if l.Cut || s.astray(frame) || l.Loss > 0 && s.random(key).Float64() < l.Loss {
 		return
 	}
 	q := s.queues[key]
@@ -127,6 +129,27 @@ func (s *netSwitch) pass(from, to int, frame []byte) {
 		jitter = time.Duration(s.random(key).Int64N(int64(l.Jitter) + 1))
 	}
 	q.put(l.Delay+jitter, frame)
+}
+
+// astray reports whether a frame goes to or comes from an address that is lost. The
+// caller holds mu.
+func (s *netSwitch) astray(frame []byte) bool {
+	const header = vnetHeaderBytes + 14
+	if len(s.lost) == 0 || len(frame) < header+20 || binary.BigEndian.Uint16(frame[header-2:]) != syscall.ETH_P_IP {
+		return false
+	}
+	from, to := frame[header+12:header+16], frame[header+16:header+20]
+	return s.lost[netip.AddrFrom4([4]byte(from))] || s.lost[netip.AddrFrom4([4]byte(to))]
+}
+
+func (s *netSwitch) lose(a netip.Addr, lost bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if lost {
+		s.lost[a] = true
+	} else {
+		delete(s.lost, a)
+	}
 }
 
 // random returns the source of a link's chance. The caller holds mu.
@@ -149,6 +172,7 @@ func (s *netSwitch) heal() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	clear(s.links)
+	clear(s.lost)
 }
 
 // close ends all goroutines and waits for them.

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/quorate/quorate/integration"
 	"github.com/quorate/quorate/integration/ensemble"
@@ -294,7 +293,7 @@ func (s *scene) memberZxid(m *ensemble.Member) (int64, error) {
 
 func upgradedStock(s *scene) {
 	f := s.followers()
-	k := s.kazoo(10*time.Second, false, f...)
+	k := s.kazoo(false, f...)
 	k.await("CONNECTED")
 	id := k.say("session")
 	s.see("kazoo makes an ephemeral: %s", k.say("create %s/e ephemeral", s.root))
@@ -319,7 +318,7 @@ func localStock(s *scene) {
 	at := strings.LastIndex(complaints, "KeeperErrorCode")
 	said, _, _ := strings.Cut(complaints[max(at, 0):], " for ")
 	s.see("zkCli.sh create -e: %s", said)
-	k := s.kazoo(10*time.Second, false, f...)
+	k := s.kazoo(false, f...)
 	k.await("CONNECTED")
 	id := k.say("session")
 	f[0].Kill()

@@ -50,7 +50,7 @@ func readOnlyMode(s *scene) {
 		size = "quorum_size " + v
 	}
 	s.see("mntr: %s, %s; isro: %s", all["zk_server_state"], size, s.word(m, "isro"))
-	k := s.kazoo(10*time.Second, true, m)
+	k := s.kazoo(true, m)
 	k.await("CONNECTED_RO")
 	s.see("kazoo that asked for it: CONNECTED_RO, get: %s, set: %s, create: %s",
 		k.say("get %s/x", s.root), k.say("set %s/x 2", s.root), k.say("create %s/y", s.root))
@@ -158,7 +158,7 @@ func entryAndExit(s *scene) {
 	s.must(err)
 	_, err = local.Create(s.root+"/x", nil, 0)
 	s.must(errors.Join(err, global.sync()))
-	k := s.kazoo(10*time.Second, true, m)
+	k := s.kazoo(true, m)
 	k.await("CONNECTED")
 	states := k.say("state")
 	s.leftAlone(m)

@@ -105,7 +105,7 @@ func leaderServes(s *scene) {
 	s.see("the leader: %s; a client: %s", s.wordsWithoutQuorum(leader), s.greeting(leader))
 	s.see("the followers: %s, %s", s.word(f[0], "isro"), s.word(f[1], "isro"))
 	next := f[len(f)-1] // the highest of equals is elected
-	k := s.kazoo(20*time.Second, false, leader, next, f[0])
+	k := s.kazoo(false, leader, next, f[0])
 	k.await("CONNECTED")
 	id := k.say("session")
 	at := "at a follower"
@@ -244,7 +244,7 @@ func oneServer(s *scene) {
 	config, _, err := c.Get("/zookeeper/config", false)
 	s.must(err)
 	s.see("its config: %q", s.withoutPorts(string(config)))
-	k := s.kazoo(20*time.Second, false, m)
+	k := s.kazoo(false, m)
 	k.await("CONNECTED")
 	id := k.say("session")
 	s.see("kazoo: create %s, ephemeral %s", k.say("create %s/x", s.root), k.say("create %s/e ephemeral", s.root))
