@@ -6,8 +6,8 @@ var authKeys = append(with([]Key{
 		Meaning: "yes: no permission is ever checked.",
 	},
 	{
-		Name: "enableEagerACLCheck", Default: "false", Use: Kept, field: authField(func(a *Auth) any { return &a.EagerACLCheck }),
-		Meaning: "A server of an ensemble checks permissions before it forwards a write.",
+		Name: "enableEagerACLCheck", Default: "false", field: authField(func(a *Auth) any { return &a.EagerACLCheck }),
+		Meaning: "A server of an ensemble refuses create, delete, setData and setACL that its own tree does not permit, or that bring an ACL that is not valid, at once: no transaction is spent on them. What was changed a moment ago elsewhere may not be considered.",
 	},
 	{
 		Name: "DigestAuthenticationProvider.enabled", Default: "true", field: authField(func(a *Auth) any { return &a.DigestEnabled }),

@@ -27,6 +27,7 @@ func ensembleConfig(c *conf.Config) *server.EnsembleConfig {
 		ListenOnAllIPs:       c.Quorum.ListenOnAllIPs,
 		LeaderRefusesClients: !c.Quorum.LeaderServes,
 		LocalSessions:        c.LocalSessionsEnabled, LocalSessionsUpgrading: c.LocalSessionsUpgradingEnabled,
+		EagerACL:          c.Auth.EagerACLCheck,
 		ReadOnly:          c.ReadOnlyMode,
 		HoldClients:       c.Quorum.HoldClients,
 		LinearizableReads: c.Quorum.LinearizableReads,

@@ -1,6 +1,7 @@
 package replica
 
 import (
+	"errors"
 	"slices"
 
 	"github.com/quorate/quorate/wire"
@@ -36,6 +37,11 @@ func (m *Member) write(s *Submission, t Time) error {
 			if err := m.upgrade(s, sess, t); err != nil {
 				return err
 			}
+		}
+	}
+	if m.rep.opt.EagerACL {
+		if code, err := m.rep.Tree().Eager(s.Op, s.Body, s.IDs); err != nil || code != wire.OK {
+			return errors.Join(err, m.rep.refuseWith(c, code, 0))
 		}
 	}
 	w := m.newWrite(s, c.session.ID, s.Op, s.Xid, s.Body)

@@ -78,6 +78,9 @@ type Options struct {
 	// LocalUpgrade makes them global when they create an ephemeral. Only for a
 	// Member.
 	LocalSessions, LocalUpgrade bool
+	// EagerACL refuses a write that the tree of this server does not permit before the
+	// leader hears of it (enableEagerACLCheck). Only for a Member.
+	EagerACL bool
 	// Audit is told of every change that clients of this server ask for when it has
 	// been made or has failed, and of ephemerals that go with their session. The loop
 	// calls it, with locks held; it must not block for long, and not keep the record.

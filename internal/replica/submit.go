@@ -94,10 +94,12 @@ func zxidAfter(zxid int64) int64 {
 }
 
 // refuse answers a write that did not become a transaction, in its turn.
-func (r *Replica) refuse(c *Client, code wire.Code) error {
+func (r *Replica) refuse(c *Client, code wire.Code) error { return r.refuseWith(c, code, zxidOfReply) }
+
+func (r *Replica) refuseWith(c *Client, code wire.Code, zxid int64) error {
 	c.mu.Lock()
 	if e := c.queue.write(c.proposed); e != nil {
-		e.kind, e.code, e.zxid = entryReply, code, zxidOfReply
+		e.kind, e.code, e.zxid = entryReply, code, zxid
 	}
 	c.mu.Unlock()
 	return r.drainNow(c)

@@ -45,6 +45,9 @@ type EnsembleConfig struct {
 	// LocalSessionsUpgrading turns one into a global session when it creates
 	// its first ephemeral; without it that is refused.
 	LocalSessions, LocalSessionsUpgrading bool
+	// EagerACL refuses a write that this server's tree does not permit before it is
+	// forwarded (enableEagerACLCheck).
+	EagerACL bool
 	// ReadOnly serves reads without a quorum to the clients that agreed to it
 	// (readonlymode.enabled).
 	ReadOnly bool

@@ -198,7 +198,7 @@ func (s *Server) replicaOptions() replica.Options {
 		o.Member = true
 		o.StepMillis = coreTick(c.TickTime).Milliseconds()
 		o.LocalSessions, o.LocalUpgrade = e.LocalSessions, e.LocalSessionsUpgrading
-		o.LinearizableReads = e.LinearizableReads
+		o.LinearizableReads, o.EagerACL = e.LinearizableReads, e.EagerACL
 	}
 	return o
 }
