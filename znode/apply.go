@@ -238,7 +238,7 @@ func (a *application) create(c *CreateTxn, typ wire.Op, res *Result) error {
 	t.owned.add(t.opt.Kinds.Of(owner), owner, c.Path)
 	a.tellStat(n, res)
 	a.events = append(a.events,
-		Event{Type: wire.EventNodeCreated, Path: c.Path, ACL: acl},
+		Event{Type: wire.EventNodeCreated, Path: c.Path, ACL: acl, DataBytes: len(c.Data)},
 		Event{Type: wire.EventNodeChildrenChanged, Path: at.parent, ACL: t.nodes.node(at.parentID).acl})
 	return a.created(c.Path, c.Data)
 }
@@ -394,7 +394,7 @@ func (a *application) setData(s *SetDataTxn, res *Result) error {
 	})
 	t.dataBytes += grown
 	a.tellStat(n, res)
-	a.events = append(a.events, Event{Type: wire.EventNodeDataChanged, Path: s.Path, ACL: n.acl})
+	a.events = append(a.events, Event{Type: wire.EventNodeDataChanged, Path: s.Path, ACL: n.acl, DataBytes: len(s.Data)})
 	t.account(s.Path, 0, grown)
 	return t.followQuota(s.Path, s.Data, true)
 }

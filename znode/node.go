@@ -93,4 +93,6 @@ type Event struct {
 	// node (for a deleted one, its last list; for NodeChildrenChanged the
 	// parent's). ZooKeeper 3.9 (ZOOKEEPER-4799).
 	ACL ACLID
+	// DataBytes is how much data a create or setData wrote, for statistics.
+	DataBytes int
 }

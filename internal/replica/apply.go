@@ -98,6 +98,7 @@ func (r *Replica) applyOne(payload []byte) (*Client, error) {
 		r.digests.note(h.Zxid, r.Tree().Digest())
 	}
 	for i := range r.events {
+		r.countWrite(&r.events[i])
 		r.deliver(&r.events[i], h.Zxid)
 	}
 	if h.Type == wire.OpCloseSession && r.opt.Audit != nil {
@@ -148,6 +149,16 @@ func (r *Replica) deliver(e *znode.Event, zxid int64) {
 		r.deliverTo(c, e, zxid)
 	}
 	r.Stats.event(e.Type, int64(len(targets)))
+}
+
+// countWrite counts what a change wrote, by namespace.
+func (r *Replica) countWrite(e *znode.Event) {
+	if e.Type == wire.EventNodeChildrenChanged {
+		return // another event tells of the child
+	}
+	if ns := r.Stats.WriteBytes.Of(e.Path); ns != nil {
+		ns.Add(int64(len(e.Path) + e.DataBytes))
+	}
 }
 
 // fire consumes the watches that an event triggers and returns their clients.

@@ -90,6 +90,7 @@ type Client struct {
 	offered offer
 	// counted keeps the result of a count that was made without locks.
 	counted countResult
+	reads   lastReads
 }
 
 // State returns the client's state. Any goroutine may call it.

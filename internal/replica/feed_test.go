@@ -70,3 +70,34 @@ func BenchmarkFeed(b *testing.B) {
 		})
 	}
 }
+
+// TestReadsAreCounted by namespace, also those that a client has put off, and when it goes.
+func TestReadsAreCounted(t *testing.T) {
+	w := newWorld(t, nil)
+	p := w.connected(40000)
+	p.must(wire.OpCreate, create("/a", "data", 0))
+	p.must(wire.OpCreate, create("/a/child", "", 0))
+	p.must(wire.OpCreate, create("/b", "", 0))
+	counted := func(want string) {
+		t.Helper()
+		text := ""
+		for _, ns := range w.r.Stats.ReadBytes.All() {
+			v := ns.View()
+			text += fmt.Sprintf("%s: %d, %d bytes; ", ns.Name, v.Count, v.Sum)
+		}
+		if text != want {
+			t.Errorf("%q, want %q", text, want)
+		}
+	}
+	for range 3 {
+		p.must(wire.OpGetData, unwatched("/a"))
+	}
+	p.must(wire.OpGetChildren, unwatched("/"))
+	w.r.CountReads()
+	counted(fmt.Sprintf("a: 3, %d bytes; ", 3*(2+4+68)))
+	p.must(wire.OpGetChildren2, unwatched("/a"))
+	p.must(wire.OpExists, unwatched("/b"))
+	p.must(wire.OpGetData, unwatched("/a/child"))
+	w.detach(p)
+	counted(fmt.Sprintf("a: 5, %d bytes; b: 1, 70 bytes; ", 3*(2+4+68)+2+5+68+8+68))
+}

@@ -218,6 +218,7 @@ func (q *query) getData(mayWatch bool) wire.Code {
 	}
 	q.c.out = wire.AppendBuffer(q.c.out, q.node.Data)
 	q.appendStat()
+	q.c.read(p.Path, len(q.node.Data))
 	return wire.OK
 }
 
@@ -241,6 +242,7 @@ func (q *query) exists() wire.Code {
 	}
 	if code == wire.OK {
 		q.appendStat()
+		q.c.read(p.Path, 0)
 	}
 	return code
 }
@@ -275,6 +277,7 @@ func (q *query) getChildren(op wire.Op, mayWatch bool) wire.Code {
 			return code
 		}
 	}
+	q.c.read(p.Path, len(q.c.out)-mark-4-4*int(count))
 	if op == wire.OpGetChildren2 {
 		q.appendStat()
 	}

@@ -31,6 +31,11 @@ type Stats struct {
 	// StaleDropped those that had waited for longer than their session's timeout.
 	LargeRejected, ThrottleWaits, ThrottledOps, Stale, StaleDropped atomic.Int64
 	ThrottleTimes                                                   Summary
+	// ReadBytes and WriteBytes are of the answers to getData, exists and getChildren, and
+	// of creates, deletes and setData, as ZooKeeper reckons them: the path, the data or
+	// the children's names, and for a read 68 bytes of Stat. Of reads see also
+	// [Replica.CountReads].
+	ReadBytes, WriteBytes Namespaces
 }
 
 // Latency returns the time from receipt to answer of requests, in ms.
@@ -50,6 +55,8 @@ func (s *Stats) Reset() {
 	for _, m := range []*Summary{&s.Reads, &s.Updates, &s.Created, &s.Deleted, &s.Changed, &s.Children, &s.ThrottleTimes} {
 		m.Reset()
 	}
+	s.ReadBytes.Reset()
+	s.WriteBytes.Reset()
 }
 
 // event counts watch notifications by kind.

@@ -251,6 +251,7 @@ func (r *Replica) detach(c *Client) {
 	c.setState(StateClosed)
 	s := c.session
 	c.uncount()
+	c.countReads()
 	c.mu.Unlock()
 	if s != nil && s.client == c {
 		s.heard.Store(s.lastHeard(r.age.At(r.now)))

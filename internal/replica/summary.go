@@ -28,19 +28,22 @@ const (
 )
 
 // Add counts v; negative values count as 0.
-func (s *Summary) Add(v int64) {
+func (s *Summary) Add(v int64) { s.AddMany(v, 1) }
+
+// AddMany counts v n times.
+func (s *Summary) AddMany(v, n int64) {
 	if v <= 0 {
-		s.zeros.Add(1)
+		s.zeros.Add(n)
 		return
 	}
-	s.sum.Add(v)
+	s.sum.Add(v * n)
 	if l := s.lowest.Load(); l == 0 || v < l-1 {
 		s.lowest.Store(v + 1)
 	}
 	if v > s.highest.Load() {
 		s.highest.Store(v)
 	}
-	s.buckets[bucketOf(v)].Add(1)
+	s.buckets[bucketOf(v)].Add(n)
 }
 
 // bucketOf is the index of the bucket of a value above 0.

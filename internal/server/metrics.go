@@ -112,6 +112,7 @@ func (m *metricSet) summary(name string, kind metricKind, s *replica.Summary) {
 func (s *Server) metrics(r role) []metric {
 	var m metricSet
 	s.requestMetrics(&m)
+	s.namespaceMetrics(&m)
 	s.limitMetrics(&m)
 	s.ensembleMetrics(&m)
 	s.treeMetrics(&m)
@@ -154,6 +155,22 @@ func (s *Server) requestMetrics(m *metricSet) {
 	m.summary("node_deleted_watch_count", simple, &st.Deleted)
 	m.summary("node_changed_watch_count", simple, &st.Changed)
 	m.summary("node_children_watch_count", simple, &st.Children)
+}
+
+// namespaceMetrics tell how many bytes clients read and wrote below each znode of the
+// root.
+func (s *Server) namespaceMetrics(m *metricSet) {
+	st := &s.rep.Stats
+	s.rep.CountReads()
+	for _, set := range []struct {
+		name string
+		n    *replica.Namespaces
+	}{{"read_per_namespace", &st.ReadBytes}, {"write_per_namespace", &st.WriteBytes}} {
+		for _, ns := range set.n.All() {
+			v := ns.View()
+			m.list = append(m.list, metric{name: set.name, key: ns.Name, kind: simple, sum: &v})
+		}
+	}
 }
 
 // limitMetrics tell of the limits of all clients together.

@@ -1,0 +1,141 @@
+package replica
+
+import (
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+)
+
+// Namespaces count bytes by the first component of paths. There are as many as that
+// bound; what is beyond it counts under [OtherNamespaces]. Any goroutine may call the
+// methods. The zero value is ready.
+type Namespaces struct {
+	table atomic.Pointer[map[string]*Namespace] // replaced, never changed in place
+	mu    sync.Mutex                            // of who replaces it
+}
+
+// Namespace is what was counted below one component.
+type Namespace struct {
+	Name string
+	Summary
+}
+
+const (
+	namespacesMax = 256
+	// OtherNamespaces stands for all for which there is no room. No znode can have that name.
+	OtherNamespaces = "/"
+)
+
+// Of returns the namespace of a path, nil for the root.
+func (n *Namespaces) Of(path []byte) *Namespace {
+	name, ok := topOf(path)
+	if !ok {
+		return nil
+	}
+	if t := n.table.Load(); t != nil {
+		if ns := (*t)[string(name)]; ns != nil {
+			return ns
+		}
+	}
+	return n.enter(string(name))
+}
+
+// topOf is the first component of a path that stands for a znode; the root has none.
+func topOf(path []byte) (name []byte, ok bool) {
+	if len(path) < 2 {
+		return nil, false
+	}
+	name = path[1:]
+	for i, b := range name {
+		if b == '/' {
+			return name[:i], true
+		}
+	}
+	return name, true
+}
+
+// enter makes room for a namespace.
+func (n *Namespaces) enter(name string) *Namespace {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	next := map[string]*Namespace{}
+	if t := n.table.Load(); t != nil {
+		if len(*t) >= namespacesMax {
+			name = OtherNamespaces
+		}
+		if ns := (*t)[name]; ns != nil {
+			return ns
+		}
+		next = maps.Clone(*t)
+	}
+	ns := &Namespace{Name: strings.Clone(name)}
+	next[ns.Name] = ns
+	n.table.Store(&next)
+	return ns
+}
+
+// All returns the namespaces in the order of their names.
+func (n *Namespaces) All() []*Namespace {
+	t := n.table.Load()
+	if t == nil {
+		return nil
+	}
+	return slices.SortedFunc(maps.Values(*t), func(a, b *Namespace) int { return strings.Compare(a.Name, b.Name) })
+}
+
+// Reset forgets what was counted, and keeps the names, as ZooKeeper does.
+func (n *Namespaces) Reset() {
+	for _, ns := range n.All() {
+		ns.Reset()
+	}
+}
+
+// holds reports whether a path is in the namespace.
+func (n *Namespace) holds(path []byte) bool {
+	end := 1 + len(n.Name)
+	return len(path) >= end && string(path[1:end]) == n.Name && (len(path) == end || path[end] == '/')
+}
+
+// statOverheadBytes is what ZooKeeper counts for the Stat of an answer.
+const statOverheadBytes = 6*8 + 5*4
+
+// lastReads are reads of a client, all of as many bytes in one namespace, that are not
+// counted there yet: most clients read the same again and again, and a number of their
+// own costs them less than those that all share.
+type lastReads struct {
+	ns       *Namespace
+	bytes, n int64
+}
+
+// read counts a read. c is locked.
+func (c *Client) read(path []byte, bytes int) {
+	v := int64(len(path) + bytes + statOverheadBytes)
+	if l := &c.reads; l.bytes == v && l.ns.holds(path) {
+		l.n++
+		return
+	}
+	c.countReads()
+	if ns := c.r.Stats.ReadBytes.Of(path); ns != nil {
+		c.reads = lastReads{ns: ns, bytes: v, n: 1}
+	}
+}
+
+// countReads counts what was put off. c is locked.
+func (c *Client) countReads() {
+	if l := &c.reads; l.n > 0 {
+		l.ns.AddMany(l.bytes, l.n)
+	}
+	c.reads = lastReads{}
+}
+
+// CountReads has all counted that clients have read. Any goroutine may call it, without
+// locks.
+func (r *Replica) CountReads() {
+	r.EachClient(func(c *Client) {
+		c.mu.Lock()
+		c.countReads()
+		c.mu.Unlock()
+	})
+}
