@@ -22,10 +22,13 @@ import (
 func TestSeveralAddresses(t *testing.T) {
 	netns.Need(t)
 	var all sync.WaitGroup
-	for name, kind := range map[string]ensemble.Kind{"java": integration.ZooKeeper38, "quorate": integration.Quorate} {
+	const java, quorate = integration.ZooKeeper38, integration.Quorate
+	for name, kinds := range map[string][]ensemble.Kind{
+		"java": {java, java, java}, "quorate": {quorate, quorate, quorate}, "mixed": {quorate, java, quorate},
+	} {
 		all.Go(func() {
 			t.Run(name, func(t *testing.T) {
-				w := inTwoNetworks(t, kind)
+				w := inTwoNetworks(t, kinds)
 				w.writes("both networks")
 				w.net.CutPlane(0, true)
 				w.writes("the first network has failed")
@@ -57,7 +60,7 @@ type twoNetworks struct {
 	n      int
 }
 
-func inTwoNetworks(t *testing.T, kind ensemble.Kind) *twoNetworks {
+func inTwoNetworks(t *testing.T, kinds []ensemble.Kind) *twoNetworks {
 	t.Helper()
 	network, err := netns.NewNetwork(3, 1)
 	if err != nil {
@@ -70,7 +73,7 @@ func inTwoNetworks(t *testing.T, kind ensemble.Kind) *twoNetworks {
 	e := ensemble.ForTest(t, ensemble.Spec{
 		// Java 3.8 reads the list of servers before it believes the line in zoo.cfg.
 		Java:  []string{"-Dzookeeper.multiAddress.enabled=true"},
-		Place: network, Voters: []ensemble.Kind{kind, kind, kind},
+		Place: network, Voters: kinds,
 		Options: integration.Options{"multiAddress.enabled": "true", "tickTime": "500", "syncLimit": "3", "initLimit": "20"},
 	})
 	client, err := witness.NewClient(1, e.Addrs(), 30*time.Second)
