@@ -6,7 +6,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"runtime"
 	"slices"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -15,9 +14,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
-// yieldChanges is how many changes a checkpoint writes before it lets waiting
-// goroutines run: about 100 us of work, where the scheduler alone would let it
-// keep a processor for 10 ms.
+// yieldChanges is how many changes a checkpoint writes before StoreOptions.Yield.
 const yieldChanges = 64
 
 // Checkpoint implements [Backend]. The changes go straight into sstables,
@@ -89,7 +86,7 @@ func (w *checkpointWriter) write(m Meta, next func(*Change) (bool, error)) (err 
 			return err
 		}
 		if n%yieldChanges == 0 {
-			runtime.Gosched()
+			w.s.opts.Yield()
 		}
 	}
 }

@@ -34,6 +34,11 @@ type StoreOptions struct {
 	// begins, and may lower the priority of its thread: the goroutine ends with
 	// its work. nil is nothing. It must not call the store.
 	Background func()
+	// Yield is called by a checkpoint after every 64 changes, and may let waiting
+	// goroutines run: that is about 50 us of work, where the scheduler alone would
+	// let it keep a processor for 10 ms. nil is runtime.Gosched, which is dear for a
+	// goroutine that has a thread of its own.
+	Yield func()
 	// Failed is called once, when the store has failed for good: data in it are
 	// damaged, or Pebble cannot go on. From then on every call returns an
 	// error. It must not call the store nor wait, and any goroutine may call it.

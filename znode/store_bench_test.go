@@ -134,8 +134,12 @@ func everyNth(src func(*Change) (bool, error), n, offset int) func(*Change) (boo
 	}
 }
 
-func benchStore(tb testing.TB) *Store {
-	s, err := OpenStore(StoreOptions{Dir: filepath.Join(tb.TempDir(), "tree"), Logger: tb.Logf})
+func benchStore(tb testing.TB, adjust ...func(*StoreOptions)) *Store {
+	o := StoreOptions{Dir: filepath.Join(tb.TempDir(), "tree"), Logger: tb.Logf}
+	for _, f := range adjust {
+		f(&o)
+	}
+	s, err := OpenStore(o)
 	if err != nil {
 		tb.Fatal(err)
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"runtime"
 	"strings"
 	"syscall"
 
@@ -51,6 +52,9 @@ func OpenStore(o StoreOptions) (*Store, error) {
 	}
 	if s.opts.Background == nil {
 		s.opts.Background = func() {}
+	}
+	if s.opts.Yield == nil {
+		s.opts.Yield = runtime.Gosched
 	}
 	if s.opts.Failed == nil {
 		s.opts.Failed = func(error) {}
@@ -280,6 +284,9 @@ func (s *Store) pebbleOptions() *pebble.Options {
 		o.Levels[i].Compression = func() *sstable.CompressionProfile { return sstable.SnappyCompression }
 		o.TargetFileSizes[i] = storeTableBytes
 	}
+	// The writer of columnar blocks hands each to a goroutine and waits until that takes it. To a thread of its own, as
+	// those in the background have, every wait costs two switches of threads: more than the block itself.
+	o.Experimental.EnableColumnarBlocks = func() bool { return false }
 	o.EnsureDefaults()
 	return o
 }

@@ -5,6 +5,9 @@ import (
 	"syscall"
 )
 
+// threadsStandBack tells that standBack does something.
+const threadsStandBack = true
+
 // niceBehind is by how much the threads that write checkpoints and merge
 // sstables stand back: beside a request they get a tenth of a processor.
 const niceBehind = 10

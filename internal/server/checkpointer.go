@@ -3,6 +3,7 @@ package server
 import (
 	"errors"
 	"math/rand/v2"
+	"runtime"
 	"sync/atomic"
 	"time"
 
@@ -35,6 +36,14 @@ type checkpointer struct {
 func (k *checkpointer) standBack() {
 	if !k.hurry.Load() {
 		standBack()
+	}
+}
+
+// yield is called by a checkpoint after a little work. A thread that stands back is held
+// up by the system when others want its processor.
+func (k *checkpointer) yield() {
+	if !threadsStandBack || k.hurry.Load() {
+		runtime.Gosched()
 	}
 }
 

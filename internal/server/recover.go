@@ -72,7 +72,7 @@ func (s *Server) historyOptions(alone bool) historyOptions {
 	o := historyOptions{
 		DataDir: c.DataDir, LogDir: c.LogDir, Alone: alone,
 		Store: znode.StoreOptions{
-			Background: s.loop.ckpt.standBack, Failed: s.loop.storeFailed,
+			Background: s.loop.ckpt.standBack, Yield: s.loop.ckpt.yield, Failed: s.loop.storeFailed,
 			Logger: func(format string, args ...any) {
 				s.log.Warn("tree at rest", zap.String("what", fmt.Sprintf(format, args...)))
 			},
