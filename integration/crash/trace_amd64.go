@@ -158,6 +158,9 @@ func (t *tracer) step(c call, args [3]uint64) string {
 		path, _ = os.Readlink(fmt.Sprintf("/proc/%d/fd/%d", t.pid, args[c.fd]))
 	} else {
 		path = t.text(args[c.path])
+		if _, err := os.Lstat(path); err != nil && c.name == "remove" {
+			return "" // there is nothing
+		}
 	}
 	if strings.HasPrefix(path, "socket:") && c.name == "write" && t.isPeer(path) {
 		return "send"
