@@ -53,7 +53,7 @@ func eachRelease(t *testing.T, run func(t *testing.T, java ensemble.Kind)) {
 }
 
 // settings make failures seen soon: a learner or leader is given up after two
-// seconds of silence. A Java leader never reads its log for a learner, so that
+// seconds of silence. A leader never reads its log for a learner, so that
 // commitLogCount alone decides between DIFF and SNAP.
 var settings = integration.Options{
 	"tickTime": "500", "initLimit": "12", "syncLimit": "4", "snapshotSizeFactor": "-1", "snapCount": "5000",
@@ -76,7 +76,7 @@ type world struct {
 	began time.Time
 }
 
-// newWorld starts an ensemble whose Java leaders keep so many transactions for
+// newWorld starts an ensemble whose leaders keep so many transactions for
 // members that lag.
 func newWorld(t *testing.T, kept string, voters, observers []ensemble.Kind) *world {
 	t.Helper()
@@ -151,12 +151,10 @@ func (w *world) rest() {
 // Java leader under load loses its way by itself (a COMMIT between NEWLEADER and
 // UPTODATE ends it, ZOOKEEPER-4394, and what it has logged by then it logs twice; a
 // snapshot is taken while the tree changes), and would show digests that differ.
-// Behind a Quorate leader they rest in a normal run only: it sends no such COMMIT, but
-// a Java leader that died with transactions that nobody else has is sent a snapshot
-// that is taken while the tree changes as well.
+// Behind a Quorate leader they go on.
 func (w *world) startAll() {
 	w.Helper()
-	if w.leader().Kind().Java() || !long() {
+	if w.leader().Kind().Java() {
 		w.rest()
 		_, err := w.leader().Sync()
 		w.must(err)
