@@ -36,7 +36,6 @@ var calls = map[uint64]call{
 	syscall.SYS_WRITE: {"write", 0, -1}, syscall.SYS_PWRITE64: {"write", 0, -1}, syscall.SYS_WRITEV: {"write", 0, -1},
 	syscall.SYS_PWRITEV: {"write", 0, -1}, sysPwritev2: {"write", 0, -1},
 	syscall.SYS_SENDFILE: {"write", 0, -1}, syscall.SYS_SENDTO: {"write", 0, -1}, syscall.SYS_SENDMSG: {"write", 0, -1},
-	syscall.SYS_FSYNC: {"sync", 0, -1}, syscall.SYS_FDATASYNC: {"sync", 0, -1},
 	syscall.SYS_FTRUNCATE: {"cut", 0, -1}, syscall.SYS_FALLOCATE: {"grow", 0, -1},
 	syscall.SYS_RENAME: {"rename", -1, 0}, syscall.SYS_RENAMEAT: {"rename", -1, 1}, sysRenameat2: {"rename", -1, 1},
 	syscall.SYS_UNLINK: {"remove", -1, 0}, syscall.SYS_UNLINKAT: {"remove", -1, 1}, syscall.SYS_RMDIR: {"remove", -1, 0},

@@ -11,10 +11,8 @@
 // one kind and the other in turn. What they share is in world_test.go, clients
 // that do what those of package witness do not are in churn_test.go.
 //
-// A kill leaves what the kernel was told, synced or not, so that of the steps to die at
-// those right behind a sync are left out: their state is that of the sync's own. So are
-// those in the midst of making the tree of a snapshot aside, but for one
-// release and one kind of leader, because no leader sees anything of it.
+// While the tree of a snapshot is made aside no leader sees anything of it, so that
+// one release and one kind of leader are enough for most steps of that.
 //
 // In a normal run it is Debian's release and a few of the steps. With
 // QUORATE_MIXED=all (make mixed) it is every release of [ensemble.Releases]

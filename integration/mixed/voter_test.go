@@ -4,6 +4,7 @@ package mixed
 
 import (
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -30,7 +31,7 @@ type manner struct {
 func TestVoter(t *testing.T) {
 	for _, how := range []manner{
 		{name: "DIFF", kept: "100000", behind: 50, how: sendsDiff},
-		{name: "SNAP", kept: "100", behind: 250, how: sendsSnap},
+		{name: "SNAP", kept: "500", behind: 700, how: sendsSnap},
 	} {
 		t.Run(how.name, func(t *testing.T) {
 			crash.Need(t)
@@ -62,19 +63,19 @@ func killAtEveryStep(t *testing.T, java ensemble.Kind, how manner) {
 
 // choose returns the numbers of the steps to die at: those of a synchronization and a
 // few behind it, or the few in which data, and then the epoch, become durable.
-// A kill behind a sync leaves what one before it does. While the tree of a snapshot is
-// made aside, the leader sees nothing and Quorate alone decides what is on disk, so that
-// one release is enough for the steps in between: they are chosen if whole.
+// While the tree of a snapshot is made aside, the leader sees nothing and Quorate alone
+// decides what is on disk, so that one release is enough for the steps in the midst
+// of that: they are chosen if whole.
 func choose(steps []string, whole bool) []int {
 	var few, all []int
 	for i, s := range steps {
 		switch {
 		case s == "rename version-2/currentEpoch.tmp":
 			few = append(few, i+1)
-		case len(few) == 0 && (s == "rename version-2/quorate.place.tmp" || strings.HasPrefix(s, "sync version-2/log.")):
+		case len(few) == 0 && (s == "rename version-2/quorate.place.tmp" || strings.HasPrefix(s, "write version-2/log.")):
 			few = append(few, i+1)
 		}
-		if i == 0 || !strings.HasPrefix(steps[i-1], "sync") && (whole || !aside(steps[i-1]) || !aside(s)) {
+		if whole || slices.ContainsFunc(steps[max(0, i-2):min(i+3, len(steps))], func(s string) bool { return !aside(s) }) {
 			all = append(all, i+1)
 		}
 		if s == lastStep {
@@ -89,9 +90,7 @@ func choose(steps []string, whole bool) []int {
 }
 
 // aside tells a step in the directory of a tree.
-func aside(step string) bool {
-	return strings.Contains(step, " quorate-") || step == "sync"
-}
+func aside(step string) bool { return strings.Contains(step, " quorate-") }
 
 // lastStep is that in which a synchronization is marked as complete.
 const lastStep = "remove version-2/updatingEpoch"
