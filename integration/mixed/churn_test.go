@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -14,6 +15,7 @@ import (
 	"github.com/go-zookeeper/zk"
 
 	"github.com/quorate/quorate/integration"
+	"github.com/quorate/quorate/integration/ensemble"
 	"github.com/quorate/quorate/integration/witness"
 	"github.com/quorate/quorate/wire"
 )
@@ -29,16 +31,19 @@ type churn struct {
 	resting atomic.Bool
 	// rounds, closed and left count what was done.
 	rounds, closed, left atomic.Int64
+	busy                 []atomic.Bool // clients in the midst of a round
 	mu                   sync.Mutex
 	// last is what each client has written last and had acknowledged, by path.
 	last map[string]string
+	// expiring are the sessions that were left.
+	expiring []int64
 }
 
 var everything = zk.WorldACL(zk.PermAll)
 
 func startChurn(t *testing.T, addrs []string) *churn {
 	ctx, cancel := context.WithCancel(t.Context())
-	c := &churn{t: t, cancel: cancel, last: map[string]string{}}
+	c := &churn{t: t, cancel: cancel, last: map[string]string{}, busy: make([]atomic.Bool, len(addrs))}
 	for i, addr := range addrs {
 		client, err := witness.NewClient(i, []string{addr}, sessionTimeout)
 		if err != nil {
@@ -69,11 +74,13 @@ func (c *churn) String() string {
 func (c *churn) work(ctx context.Context, client *witness.Client, addr string) {
 	root := fmt.Sprintf("/churn%d", client.ID)
 	for n := 0; client.AwaitSession(ctx); n++ {
+		c.busy[client.ID].Store(true) // before the look at resting: who sets that sees either
 		if !c.resting.Load() {
 			c.round(client, root, n)
 			c.sessions(addr, root, n)
 			c.rounds.Add(1)
 		}
+		c.busy[client.ID].Store(false)
 		select {
 		case <-ctx.Done():
 		case <-time.After(5 * time.Millisecond):
@@ -125,19 +132,47 @@ func (c *churn) sessions(addr, root string, n int) {
 	if n%8 != 0 {
 		return
 	}
-	s, err := integration.Connect(addr, integration.ConnectOptions{TimeoutMs: 2000})
+	s, err := integration.Connect(addr, integration.ConnectOptions{TimeoutMs: 1000})
 	if err != nil {
 		return
 	}
 	for i := range 3 {
 		_, _ = s.Create(fmt.Sprintf("%s/of-%x-%d", root, s.ID, i), nil, wire.FlagEphemeral)
 	}
-	if n%16 == 0 {
+	if n%32 == 0 {
 		s.Drop()
 		c.left.Add(1)
+		c.mu.Lock()
+		c.expiring = append(c.expiring, s.ID)
+		c.mu.Unlock()
 	} else if s.Close() == nil {
 		c.closed.Add(1)
 	}
+}
+
+// awaitRest waits, in a rest, until the clients of members that run have ended their
+// rounds, and a Java leader has no session more that was left to expire.
+func (c *churn) awaitRest(e *ensemble.Ensemble, leader *ensemble.Member) error {
+	return ensemble.Await("the clients to rest", func() error {
+		for i, m := range e.Members {
+			if m.Responsive() && c.busy[i].Load() {
+				return fmt.Errorf("the client of member %v is at work", m)
+			}
+		}
+		sessions, err := ensemble.Word(leader.Addr(), "dump")
+		if err != nil {
+			return err
+		}
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		for _, id := range c.expiring {
+			if strings.Contains(sessions, fmt.Sprintf("0x%x\n", id)) {
+				return fmt.Errorf("session %#x has not expired", id)
+			}
+		}
+		c.expiring = nil
+		return nil
+	})
 }
 
 // judge looks through every server whether the last acknowledged writes are there and

@@ -17,4 +17,11 @@
 // In a normal run it is Debian's release and a few of the steps. With
 // QUORATE_MIXED=all (make mixed) it is every release of [ensemble.Releases]
 // and every step; with a release, such as QUORATE_MIXED=3.9, a normal run with that one.
+//
+// A step takes 3 to 6 s on two busy processors, most of it the start of a JVM or
+// an election. So it is for each release about 1 minute of TestObserver, 2 of TestTruncate
+// (17 steps), 3 of TestLeader, and of TestVoter 2 by DIFF (30 steps) and 4 to 6 by SNAP
+// (60 steps, and with the first release 50 more). One part of it is
+//
+//	QUORATE_MIXED=all go test -timeout 1h -run '^TestVoter$/^SNAP$/^3.9$' -v ./integration/mixed
 package mixed

@@ -156,6 +156,8 @@ func (w *world) startAll() {
 	w.Helper()
 	if w.leader().Kind().Java() {
 		w.rest()
+		w.awaitCrowd()
+		w.must(w.churn.awaitRest(w.e, w.leader()))
 		_, err := w.leader().Sync()
 		w.must(err)
 		defer w.crowd.Resume()
@@ -167,6 +169,21 @@ func (w *world) startAll() {
 		}
 	}
 	w.must(w.e.Start())
+}
+
+// awaitCrowd waits until the crowd rests, for some time: who gets a lock works once more.
+func (w *world) awaitCrowd() {
+	w.Helper()
+	resting := 0
+	w.must(ensemble.Await("the crowd to rest", func() error {
+		if resting++; !w.crowd.Resting() {
+			resting = 0
+		}
+		if resting < 5 {
+			return errors.New("somebody is at work")
+		}
+		return nil
+	}))
 }
 
 // finish judges the clients and compares everything for the last time.

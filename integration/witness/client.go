@@ -22,6 +22,8 @@ type Client struct {
 	done        chan struct{}
 	// gate, if it is not nil, holds the client's next work back.
 	gate *gate
+	// works tells that the client changes things between two calls of AwaitSession.
+	works, busy bool
 }
 
 // NewClient starts to connect and returns at once.
@@ -57,7 +59,10 @@ func (c *Client) note(e zk.Event) {
 }
 
 // gate holds clients back between two pieces of their work.
-type gate struct{ shut atomic.Bool }
+type gate struct {
+	shut atomic.Bool
+	busy atomic.Int64 // clients in the midst of a piece of work
+}
 
 func (g *gate) closed() bool { return g != nil && g.shut.Load() }
 
@@ -71,12 +76,30 @@ func (c *Client) Close() {
 // its history with requests that cannot be sent. It reports false when ctx
 // ends first.
 func (c *Client) AwaitSession(ctx context.Context) bool {
-	for c.State() != zk.StateHasSession || c.gate.closed() {
+	for c.State() != zk.StateHasSession || !c.enter() {
+		c.leave()
 		if !pause(ctx, 2*time.Millisecond) {
 			return false
 		}
 	}
 	return ctx.Err() == nil
+}
+
+// enter begins a piece of work, unless the gate is shut.
+func (c *Client) enter() bool {
+	if c.works && !c.busy {
+		c.busy = true
+		c.gate.busy.Add(1) // before the look at the gate: who shuts it sees either
+	}
+	return !c.gate.closed()
+}
+
+// leave ends a piece of work.
+func (c *Client) leave() {
+	if c.busy {
+		c.busy = false
+		c.gate.busy.Add(-1)
+	}
 }
 
 // pause waits, and reports false when ctx ends first.

@@ -127,8 +127,12 @@ func (c *Crowd) start(ctx context.Context, root string) error {
 			if err != nil {
 				return err
 			}
+			client.works = true
 			random := c.random(client.ID)
-			c.working.Go(func() { group.work(ctx, client, random) })
+			c.working.Go(func() {
+				defer client.leave()
+				group.work(ctx, client, random)
+			})
 		}
 	}
 	for i := range c.plan.Lockers {
@@ -178,6 +182,10 @@ func (c *Crowd) AwaitProgress(ctx context.Context, n int) error {
 // Rest lets the clients end what they are at and hold their sessions, so that
 // the ensemble comes to rest soon, until they [Crowd.Resume] or are judged.
 func (c *Crowd) Rest() { c.gate.shut.Store(true) }
+
+// Resting tells, in a rest, that every client has ended what it was at, or waits for
+// a lock.
+func (c *Crowd) Resting() bool { return c.gate.shut.Load() && c.gate.busy.Load() == 0 }
 
 // Resume ends a rest.
 func (c *Crowd) Resume() { c.gate.shut.Store(false) }

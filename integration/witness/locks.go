@@ -32,13 +32,14 @@ func (c *Crowd) lock(ctx context.Context, id int, random *rand.Rand) {
 			c.fault("%v", err)
 			return
 		}
-		client.gate = &c.gate
+		client.gate, client.works = &c.gate, true
 		stop := context.AfterFunc(ctx, client.Conn.Close) // ends a wait for the lock
 		for c.lockOnce(ctx, client, random) {
 			if !pause(ctx, time.Duration(random.Int64N(int64(2*c.plan.Think)+1))) {
 				break
 			}
 		}
+		client.leave()
 		if stop() {
 			client.Conn.Close()
 		}
@@ -55,10 +56,12 @@ func (c *Crowd) lockOnce(ctx context.Context, client *Client, random *rand.Rand)
 	}
 	l := zk.NewLock(client.Conn, c.locks.path, open)
 	name := fmt.Sprintf("%d-%d", client.ID, random.Uint64())
+	client.leave() // the holder may be a session that is yet to expire
 	if err := l.LockWithData([]byte(name)); err != nil {
 		c.locks.lost.Add(1)
 		return false
 	}
+	client.enter()
 	if err := c.underLock(ctx, client, name, random); err != nil {
 		c.locks.lost.Add(1)
 		return false
