@@ -86,6 +86,10 @@ type Config struct {
 	// WatchBytesMax bounds the memory of one connection's watches, about 150 bytes
 	// and the path for each. At the bound requests that would register more fail.
 	WatchBytesMax int64
+	// UnsentBytesMax bounds the answers that wait for clients which do not take
+	// them, of all clients. The default is an eighth of the machine's memory or of
+	// the control group's limit. 0 means without limit.
+	UnsentBytesMax int64
 
 	// DataDir holds the tree, and the file myid.
 	DataDir string

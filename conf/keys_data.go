@@ -148,6 +148,11 @@ var nativeKeys = with([]Key{
 		field:   func(c *Config) any { return &c.WatchBytesMax },
 	},
 	{
+		Name: "quorate.unsentBytesMax", Unit: "bytes", Min: 0, Max: maxInt64,
+		Meaning: "Memory for the answers that wait for clients which do not take them, of all clients. Beyond it a connection is closed on which 1 MiB waits and more comes. 0 means without limit; default an eighth of the machine's memory, or of the control group's limit.",
+		field:   func(c *Config) any { return &c.UnsentBytesMax },
+	},
+	{
 		Name: "quorate.checkpoint.logBytes", Default: "256m", Unit: "bytes", Min: 1 << 20, Max: maxInt64,
 		Meaning: "Size of the log behind the last checkpoint that makes the next one due, beside snapCount. Less means quicker restarts and more writing.",
 		field:   func(c *Config) any { return &c.Checkpoint.LogBytes },

@@ -72,7 +72,8 @@ func newLoader(read func(string) ([]byte, error)) *loader {
 		settings: map[string]setting{},
 		config:   &Config{Properties: map[string]string{}, origins: map[string]Origin{}},
 	}
-	l.config.Tree.BudgetBytes = defaultBudget()
+	memory := memoryBytes(os.ReadFile)
+	l.config.Tree.BudgetBytes, l.config.UnsentBytesMax = memory/budgetPart, memory/unsentPart
 	return l
 }
 

@@ -2,7 +2,6 @@ package conf
 
 import (
 	"math"
-	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -12,10 +11,14 @@ import (
 // fallbackMemoryBytes stands for the machine's memory where it cannot be read.
 const fallbackMemoryBytes = 2 << 30
 
-// defaultBudget is half of the memory this process may use: of the machine's,
-// or of the tightest control group's. The other half is for connections,
-// the log, Pebble's caches and the garbage collector.
-func defaultBudget() int64 { return memoryBytes(os.ReadFile) / 2 }
+// By default the tree has half of the memory this process may use: of the
+// machine's, or of the tightest control group's. The other half is for connections,
+// the log, Pebble's caches and the garbage collector; of it a quarter for answers
+// that clients do not take.
+const (
+	budgetPart = 2
+	unsentPart = 8
+)
 
 // memoryBytes is the machine's memory or the control group's limit, whichever
 // is less. read is os.ReadFile, or a test's.

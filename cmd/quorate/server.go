@@ -143,7 +143,7 @@ func serverConfig(c *conf.Config, log *zap.Logger) server.Config {
 		HandshakeTimeout: c.SessionlessCnxnTimeout, TCPKeepAlive: c.ClientTCPKeepAlive,
 		ListenBacklog:   c.ClientPortListenBacklog,
 		RequestBytesMax: c.MaxBufferBytes, RecordExtraBytes: c.MaxBufferExtraBytes, OversizedBytesMax: int(c.OversizedRequestBytesMax),
-		MultiReadBytesMax: int(c.MultiReadBytesMax), WatchBytesMax: c.WatchBytesMax,
+		MultiReadBytesMax: int(c.MultiReadBytesMax), WatchBytesMax: c.WatchBytesMax, UnsentBytesMax: c.UnsentBytesMax,
 		Words:         allowedWords(c),
 		ExtendedTypes: c.ExtendedTypesEnabled, Emulate353TTL: c.Emulate353TTLNodes,
 		EnforceQuota: c.EnforceQuota, NoDigest: !c.DigestEnabled,

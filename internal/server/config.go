@@ -50,6 +50,9 @@ type Config struct {
 	MultiReadBytesMax int
 	// WatchBytesMax bounds what the watches of one connection take; 0 = 128 MiB.
 	WatchBytesMax int64
+	// UnsentBytesMax bounds what waits for clients that do not take it, of all of
+	// them together; 0 = no bound.
+	UnsentBytesMax int64
 	// Words lists the four-letter words that may be used besides srvr; "*" is
 	// all of them.
 	Words []string

@@ -24,6 +24,36 @@ type conn struct {
 	since  time.Time
 	// end closes the connection, soon. Any goroutine may call it.
 	end func()
+	// owed is how many bytes of output the socket has not taken, from unsentShare on;
+	// the writer's.
+	owed int64
+}
+
+// unsentShare is what may wait for any client, however much waits for others.
+const unsentShare = 1 << 20
+
+// owe notes how many bytes of output the socket has not taken. It reports false when that
+// has become more, and is too much for the memory that all connections have together. Only
+// the writer calls it.
+func (c *conn) owe(n int) (fine bool) {
+	now := int64(n)
+	if now <= unsentShare {
+		now = 0
+	}
+	more := now - c.owed
+	if more == 0 {
+		return true
+	}
+	c.owed = now
+	all, most := c.s.unsent.Add(more), c.s.cfg.UnsentBytesMax
+	if more < 0 || most <= 0 || all <= most {
+		return true
+	}
+	if c.s.refusals.pass(c.s.mono()) {
+		c.s.log.Warn("a connection ends whose client does not take its answers: too much waits for all clients",
+			zap.Stringer("remote", c), zap.Int64("bytes", now), zap.Int64("of all", all))
+	}
+	return false
 }
 
 // String names the connection as ZooKeeper's words do.

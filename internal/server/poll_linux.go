@@ -699,6 +699,9 @@ func (c *polled) writeSome(b []byte) (int, error) {
 // written in small parts.
 func (c *polled) block(rest []byte) {
 	c.rest = rest
+	if !c.owe(len(rest)) {
+		c.endSoon()
+	}
 	c.writer.Store(writerBlocked)
 	c.setInterest(syscall.EPOLLOUT, true)
 }
@@ -714,10 +717,12 @@ func (c *polled) writable() {
 		c.endSoon()
 	case n < len(c.rest):
 		c.rest = c.rest[n:]
+		c.owe(len(c.rest))
 		c.writer.Store(writerBlocked)
 		return
 	}
 	c.rest = nil
+	c.owe(0)
 	c.setInterest(syscall.EPOLLOUT, false)
 	c.writeOut()
 	c.unpause()
@@ -774,6 +779,7 @@ func (c *polled) detachFD() (fd int) {
 		}
 		runtime.Gosched() // a writer never waits, so it is done in a moment
 	}
+	c.owe(0)
 	c.interestMu.Lock()
 	_ = syscall.EpollCtl(c.p.fd, syscall.EPOLL_CTL_DEL, c.fd, nil)
 	fd, c.fd = c.fd, -1

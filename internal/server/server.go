@@ -64,6 +64,7 @@ type Server struct {
 	connsRoom int          // see roomForConns
 	farewells atomic.Int32 // sockets of connections that are over, to which the last answer is being written
 	refusals  rarely
+	unsent    atomic.Int64 // sum of conn.owed
 
 	connMu sync.Mutex
 	conns  map[*conn]struct{}

@@ -276,9 +276,13 @@ func (c *stream) flush() {
 func (c *stream) write(rest []byte) {
 	for {
 		if len(rest) > 0 {
+			if !c.owe(len(rest)) {
+				c.close()
+			}
 			if _, err := c.nc.Write(rest); err != nil {
 				c.close()
 			}
+			c.owe(0)
 		}
 		out, last := c.client.TakeOut(c.takeSpare())
 		c.spare = out
