@@ -88,7 +88,7 @@ type Config struct {
 	WatchBytesMax int64
 	// UnsentBytesMax bounds the answers that wait for clients which do not take
 	// them, of all clients. The default is an eighth of the machine's memory or of
-	// the control group's limit. 0 means without limit.
+	// the control group's limit, and at least 128 MiB. 0 means without limit.
 	UnsentBytesMax int64
 
 	// DataDir holds the tree, and the file myid.

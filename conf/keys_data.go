@@ -149,7 +149,7 @@ var nativeKeys = with([]Key{
 	},
 	{
 		Name: "quorate.unsentBytesMax", Unit: "bytes", Min: 0, Max: maxInt64,
-		Meaning: "Memory for the answers that wait for clients which do not take them, of all clients. Beyond it a connection is closed on which 1 MiB waits and more comes. 0 means without limit; default an eighth of the machine's memory, or of the control group's limit.",
+		Meaning: "Memory for the answers that wait for clients which do not take them, of all clients. Beyond it a connection is closed on which 1 MiB waits and more comes. 0 means without limit; default an eighth of the machine's memory, or of the control group's limit, and at least 128 MiB.",
 		field:   func(c *Config) any { return &c.UnsentBytesMax },
 	},
 	{

@@ -73,7 +73,7 @@ func newLoader(read func(string) ([]byte, error)) *loader {
 		config:   &Config{Properties: map[string]string{}, origins: map[string]Origin{}},
 	}
 	memory := memoryBytes(os.ReadFile)
-	l.config.Tree.BudgetBytes, l.config.UnsentBytesMax = memory/budgetPart, memory/unsentPart
+	l.config.Tree.BudgetBytes, l.config.UnsentBytesMax = memory/budgetPart, max(memory/unsentPart, unsentMin)
 	return l
 }
 

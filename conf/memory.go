@@ -18,6 +18,7 @@ const fallbackMemoryBytes = 2 << 30
 const (
 	budgetPart = 2
 	unsentPart = 8
+	unsentMin  = 128 << 20 // two of the longest answers
 )
 
 // memoryBytes is the machine's memory or the control group's limit, whichever
