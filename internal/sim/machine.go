@@ -58,7 +58,7 @@ func (m *machine) start() {
 	m.off = false
 	m.mono, m.since = 1_000_000*int64(m.lives), s.now
 	m.restand()
-	p := &process{s: s, m: m, staged: map[zab.ConnID]*snapshot{}, signs: map[int64]sign{}, relayed: map[int64]sign{}}
+	p := &process{s: s, m: m, staged: map[zab.ConnID]*snapshot{}, signs: map[int64]sign{}, relayed: map[int64]sign{}, moved: map[int64]int64{}}
 	if err := p.boot(); err != nil {
 		s.fault("start of %d: %v", m.id, err)
 		return

@@ -40,10 +40,11 @@ type process struct {
 	noted      int64
 
 	// The checker's.
-	signs    map[int64]sign // of sessions
-	relayed  map[int64]sign // that have come to a learner and may not have come here
-	leads    int64          // when it began to lead, by machine.ran
-	checked  int            // entries that are applied and have been compared
+	signs    map[int64]sign  // of sessions
+	relayed  map[int64]sign  // that have come to a learner and may not have come here
+	moved    map[int64]int64 // the servers to which sessions have gone, as the leader was told last
+	leads    int64           // when it began to lead, by machine.ran
+	checked  int             // entries that are applied and have been compared
 	verified bool
 	fuzzy    bool  // the tree came as a snapshot that may have held more than it said
 	zxid     int64 // of the tree when it was looked at last

@@ -93,6 +93,7 @@ func (p *process) hears(session int64, conn zab.ConnID) {
 func (p *process) hearsClient(a *attached) {
 	if s := a.c.Session(); s != nil && a.c.State() == replica.StateConnected {
 		frames(a.unfed, func([]byte) { p.hears(s.ID, 0) })
+		delete(p.moved, s.ID)
 	}
 }
 
@@ -105,11 +106,15 @@ func (p *process) hearsPeer(m *zab.Message) {
 		id := rd.Long()
 		rd.Int()
 		p.hears(id, m.Conn)
+		if m.Type == zab.Revalidate {
+			p.moved[id] = m.From
+		}
 	}
 }
 
 // relays: a learner has read n bytes of what a client sent. Its leader is to know, if the
-// session is not overdue already, for as long as their connection lasts.
+// session is not overdue already, for as long as their connection lasts. What comes from a
+// connection that the client has left for another server is nothing to wait for.
 func (p *process) relays(a *attached, n int) {
 	session := a.c.Session()
 	if session == nil || a.c.State() != replica.StateConnected || !p.mem.Serving() {
@@ -119,6 +124,9 @@ func (p *process) relays(a *attached, n int) {
 		lead := k.ends[1]
 		m := p.s.oracle.sessions[session.ID]
 		if k.ends[0] != p || m == nil || !lead.leadsOn(k) || lead.silence(session.ID) >= int64(m.timeout)-roundingMillis {
+			continue
+		}
+		if at, ok := lead.moved[session.ID]; ok && at != p.m.id {
 			continue
 		}
 		frames(a.unfed[:n], func(f []byte) {
