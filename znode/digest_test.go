@@ -94,3 +94,25 @@ func TestDigestOfANonASCIIPath(t *testing.T) {
 		t.Errorf("digest %d, want %d, %d mismatches", tree.Digest(), digest(utf8), tree.DigestMismatches())
 	}
 }
+
+// While a tree is doubted, what others say of it counts for nothing.
+func TestDigestOfADoubtedTree(t *testing.T) {
+	tree, err := Open(Options{Backend: NewMemBackend(), Digest: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	tree.Lock()
+	defer tree.Unlock()
+	for i, doubted := range []bool{true, false} {
+		tree.Doubt(doubted)
+		set := SetDataTxn{Path: []byte("/zookeeper"), Version: int32(i + 1)}
+		body := TxnDigest{Version: DigestVersion, Digest: 1}.Append(set.Append(nil))
+		var res Result
+		if _, err := tree.Apply(&TxnHeader{Zxid: int64(i + 1), Type: wire.OpSetData}, body, &res, nil); err != nil || res.Code != wire.OK {
+			t.Fatal(err, res.Code)
+		}
+		if n := tree.DigestMismatches(); n != int64(i) || tree.Whole() == doubted {
+			t.Errorf("doubted %v: %d mismatches, whole %v", doubted, n, tree.Whole())
+		}
+	}
+}

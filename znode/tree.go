@@ -48,6 +48,7 @@ type Tree struct {
 	dataBytes  int64
 	mismatches int64
 	wholeFrom  int64 // see Meta.WholeFrom
+	doubted    bool
 
 	freeze  freezer
 	hand    uint32 // of the clock, see Evict
@@ -436,7 +437,12 @@ func (t *Tree) Digest() uint64 { return t.digest }
 // Whole reports whether the tree is as of LastZxid: one from a Java server's
 // snapshot may be ahead of it for a while, and its digest is nobody else's then.
 // Locking as for LastZxid.
-func (t *Tree) Whole() bool { return t.zxid >= t.wholeFrom }
+func (t *Tree) Whole() bool { return t.zxid >= t.wholeFrom && !t.doubted }
+
+// Doubt says that the tree may be ahead of LastZxid in ways that do not show, or no
+// longer so: of a znode that was deleted, or got another list, while a Java server wrote
+// its snapshot, nothing tells when. The caller holds Lock.
+func (t *Tree) Doubt(yes bool) { t.doubted = yes }
 
 // DigestMismatches counts the transactions whose digest differed from the
 // tree's after them, while it was whole; locking as for LastZxid.

@@ -710,6 +710,32 @@ func TestReadOnly(t *testing.T) {
 	}
 }
 
+// A tree that may hold a part of what is not known to be committed is shown to nobody.
+func TestReadOnlyOfAnUnprovenTree(t *testing.T) {
+	for _, unproven := range []bool{false, true} {
+		w := newWorld(t, func(o *replica.Options) { o.Member, o.ServerID = true, 1 })
+		cfg := zab.Config{ID: 1, Ensemble: zab.Ensemble{Quorum: quorum.NewMajority(1, 2, 3)}}
+		m, err := replica.NewMember(cfg, w.r, replica.MemberOptions{ReadOnlyMillis: 100, Unproven: unproven}, replica.Time{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		const begun = int64(1) << 40 // after whatever the world began with
+		for ms := begun; ms <= begun+1000; ms += 10 {
+			now := replica.Time{Mono: ms}
+			m.Tick(now)
+			for more := true; more; {
+				if _, more, err = m.Take(now); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		_, readOnly := w.r.Serving()
+		if whole := w.r.Tree().Whole(); readOnly == unproven || whole == unproven {
+			t.Errorf("unproven %v: read-only %v, whole %v", unproven, readOnly, whole)
+		}
+	}
+}
+
 // readOnlySessions shows which sessions a read-only server tells a client are gone: not
 // one of the ensemble's, and not to a client that may have one it has not heard of.
 func readOnlySessions(t *testing.T, e *ensemble, at, gone, owned int64) {

@@ -24,6 +24,10 @@ type MemberOptions struct {
 	ReadOnlyMillis int64
 	// NoLeaderServes has a leader take no clients (leaderServes=no).
 	NoLeaderServes bool
+	// Unproven says that the tree came from another server and that no leader is known
+	// to have been established since: it may be of several moments at once, until what
+	// follows it is committed, and is shown to nobody.
+	Unproven bool
 	// Reaches reports whether the machine at the other end of a connection acknowledges
 	// what is sent to it. The loop calls it; it must not block. nil is always.
 	Reaches func(conn zab.ConnID) bool
@@ -56,8 +60,8 @@ type Member struct {
 	since int64
 	// ticked says that sessions are to be looked at, when all is delivered that has come.
 	ticked bool
-	// unproven says that the tree came as a snapshot and that no leader has been
-	// established since: it may hold what will never be committed, and is shown to nobody.
+	// unproven is MemberOptions.Unproven of the present tree. One that has just come as a
+	// snapshot may also hold what will never be committed.
 	unproven bool
 	// unsent are writes that were on their way to the last leader and go to this
 	// one, before anything that waits.
@@ -100,6 +104,7 @@ func NewMember(core zab.Config, r *Replica, o MemberOptions, t Time) (*Member, e
 	m.log.m = m
 	r.full = func() bool { return c.CanPropose() != nil }
 	r.doubt = m.doubt
+	m.prove(!o.Unproven)
 	return m, nil
 }
 
@@ -114,6 +119,9 @@ func (m *Member) Status() zab.Status { return m.core.Status() }
 
 // Serving reports whether clients are served.
 func (m *Member) Serving() bool { return m.rep.serving }
+
+// Established reports whether this server leads an established epoch, or follows in it.
+func (m *Member) Established() bool { return m.epoch != 0 }
 
 // Backlogged reports whether so much waits that nothing more should be submitted.
 func (m *Member) Backlogged() bool { return m.waiting.bytes > m.opt.WaitingBytesMax }
@@ -370,7 +378,7 @@ func (m *Member) serve(t Time) error {
 		}
 	}
 	m.rep.endReadOnly()
-	m.unproven = false
+	m.prove(true) // what a snapshot held beyond its stamp has come, and is applied
 	m.rep.reconcile()
 	if m.leading {
 		m.rep.lead(m.core.NextZxid())
@@ -463,9 +471,18 @@ func (m *Member) Installed(tree *znode.Tree, t Time) error {
 	}
 	m.endAll()
 	m.rep.endReadOnly()
-	m.unproven = true
 	m.rep.replaceTree(tree)
+	m.prove(false)
 	return nil
+}
+
+// prove says whether the present tree is what its zxid says.
+func (m *Member) prove(yes bool) {
+	m.unproven = !yes
+	tree := m.rep.Tree()
+	tree.Lock()
+	tree.Doubt(!yes)
+	tree.Unlock()
 }
 
 // replaceTree makes tree the database.

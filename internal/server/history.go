@@ -86,6 +86,7 @@ type history struct {
 	// The disk goroutine's.
 	place placeFile
 	note  noteFile
+	noted int64 // as it was read at the start
 	batch txnlog.Batch
 
 	mu      sync.Mutex
@@ -172,6 +173,13 @@ func (h *history) open() error {
 // bootScanBytes is how many bytes of log files that do not tell what they hold
 // are read at a start to find out.
 const bootScanBytes = 256 << 20
+
+// unproven reports whether the tree at the start came from elsewhere, as a snapshot of a
+// leader or of a Java server, and this server is not known to have followed or led since.
+// Such a tree may hold some of what is only committed behind it.
+func (h *history) unproven() bool {
+	return h.noted == 0 && (h.place.Installs > 0 || h.place.Java > 0)
+}
 
 // boot returns what the core needs to know of the disk. All of the log behind
 // the tree is read into memory.

@@ -201,7 +201,8 @@ func (h *history) openLog() (err error) {
 	tree := h.current.tree
 	through := h.log.LastZxid()
 	if !h.o.Alone {
-		through = min(through, h.note.read())
+		h.noted = h.note.read()
+		through = min(through, h.noted)
 	}
 	h.recovered.Replayed, err = replayLog(h.log, tree, through)
 	if err != nil {

@@ -75,6 +75,28 @@ func TestHistoryAppend(t *testing.T) {
 	}
 }
 
+// TestHistoryUnproven: a tree that came as a snapshot proves nothing until a note says that this server has taken part.
+func TestHistoryUnproven(t *testing.T) {
+	h := mustHistory(t, memHistory(t.TempDir()))
+	mustWriteHistory(t, h, joinEpoch(1, entriesOf(zx(1, 1), 10, 0))...)
+	if h = reopen(t, h); h.unproven() {
+		t.Error("a tree of our own is unproven")
+	}
+	if err := errors.Join(h.noteCommitted(zx(1, 3)), receiveInto(h, entriesOf(zx(1, 1), 15, 1), 5, zx(1, 15))); err != nil {
+		t.Fatal(err)
+	}
+	mustWriteHistory(t, h, zab.Write{Kind: zab.WriteInstall, Conn: 5, Zxid: zx(1, 15), Entries: entriesOf(zx(1, 16), 4, 2)})
+	if h = reopen(t, h); !h.unproven() {
+		t.Error("a snapshot is proven by a note about the tree before")
+	}
+	if err := h.noteCommitted(zx(1, 19)); err != nil {
+		t.Fatal(err)
+	}
+	if h = reopen(t, h); h.unproven() || h.tree().LastZxid() != zx(1, 19) {
+		t.Errorf("unproven: %v, at %s", h.unproven(), zab.FormatZxid(h.tree().LastZxid()))
+	}
+}
+
 // TestHistoryNoteDamaged: a damaged note is no note.
 func TestHistoryNoteDamaged(t *testing.T) {
 	h := mustHistory(t, memHistory(t.TempDir()))

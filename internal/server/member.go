@@ -24,6 +24,7 @@ import (
 type memberStore interface {
 	transport.Storage
 	boot() (zab.Boot, error)
+	unproven() bool
 	tree() *znode.Tree
 	write(ws []zab.Write) (installed *znode.Tree, err error)
 	retire(old *znode.Tree) error
@@ -123,7 +124,7 @@ func newMember(s *Server, store memberStore) (*member, error) {
 		WindowTxns:        e.CommitLogCount,
 		DiffTxnsMax:       e.diffTxnsMax(),
 		DefaultLearner:    zab.LearnerOptions{SnapForTrunc: !e.NoJavaPeers},
-	}, s.rep, w.replicaMember(&ensemble), s.now())
+	}, s.rep, w.replicaMember(&ensemble, store.unproven()), s.now())
 	if err != nil {
 		return nil, err
 	}
@@ -134,10 +135,10 @@ func newMember(s *Server, store memberStore) (*member, error) {
 	return w, nil
 }
 
-func (w *member) replicaMember(z *zab.Ensemble) replica.MemberOptions {
+func (w *member) replicaMember(z *zab.Ensemble, unproven bool) replica.MemberOptions {
 	e := w.s.cfg.Ensemble
 	o := replica.MemberOptions{
-		Config: z.Text, ConfigVersion: z.Version,
+		Config: z.Text, ConfigVersion: z.Version, Unproven: unproven,
 		HoldMillis: e.HoldClients.Milliseconds(), NoLeaderServes: e.LeaderRefusesClients,
 	}
 	o.Reaches = func(conn zab.ConnID) bool { return w.net.Reaches(conn) }
@@ -317,6 +318,7 @@ func (w *member) diskNews(t replica.Time) error {
 	}
 	if installed != nil {
 		w.l.ckpt.settle() // one of the old tree may have begun since the order
+		w.noted = 0
 		old := w.s.rep.Tree()
 		if err := w.m.Installed(installed, t); err != nil {
 			return err
@@ -388,7 +390,8 @@ func (w *member) publish() {
 	w.statusMu.Unlock()
 	w.forwarded.Store(int64(w.m.Forwarded()))
 	w.s.stats.member.delivered(st.Role, w.s.rep.Stats.Commits.Load())
-	if st.Committed-w.noted >= commitNoteTxns && st.Synced >= st.Committed {
+	due := w.noted == 0 || st.Committed-w.noted >= commitNoteTxns
+	if due && w.m.Established() && st.Synced >= st.Committed && st.Committed > 0 {
 		w.noted = st.Committed
 		zxid := st.Committed
 		w.disk.push(diskOrder{other: func(err error) {
@@ -402,8 +405,8 @@ func (w *member) publish() {
 	}
 }
 
-// commitNoteTxns is after how many commits a note of them is left on disk. A start
-// holds what follows the note in memory.
+// commitNoteTxns is after how many commits a note of them is left on disk, beside the one
+// when a leader is established. A start holds what follows the note in memory.
 const commitNoteTxns = 10_000
 
 // event tells operators what the core tells.

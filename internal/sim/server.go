@@ -74,6 +74,7 @@ func (p *process) boot() error {
 	cfg.Boot = d.boot(tree.LastZxid(), s.rnd.IntN(5))
 	cfg.Boot.Blank = cfg.Boot.Blank && !s.broken(VoteBlank)
 	member := s.plan.member
+	member.Unproven = d.synced.fuzzy && d.synced.noted == 0
 	member.Reaches = p.reaches
 	p.mem, err = replica.NewMember(cfg, p.rep, member, t)
 	return err
@@ -226,7 +227,7 @@ func (p *process) diskNews(t replica.Time) error {
 			return err
 		}
 		p.s.say("%d has the tree of a snapshot, at %s", p.m.id, short(tree.LastZxid()))
-		p.tree, p.verified, p.fuzzy, p.zxid = tree, false, true, tree.LastZxid()
+		p.tree, p.verified, p.fuzzy, p.zxid, p.noted = tree, false, true, tree.LastZxid(), 0
 		p.closeTree(old)
 	}
 	if p.seq != 0 {
