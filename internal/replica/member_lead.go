@@ -227,6 +227,9 @@ func (m *Member) move(id int64, timeout int32, to int64, t Time) (barrier int64,
 		return 0, false
 	}
 	if s.owner != to {
+		if s.owner != noOwner {
+			s.told = s.owner // its client may have come here first, and be there now
+		}
 		s.owner, s.proposed = to, r.nextZxid
 		m.proposeError(&remoteRequest{session: id, cxid: movedCxid}, wire.ErrSessionMoved, t)
 	}

@@ -110,3 +110,36 @@ func TestSessionsOfADeadLearnerExpire(t *testing.T) {
 		}
 	}
 }
+
+// A session that comes to the leader is given to its client when the transaction is committed that says so. Its timeout
+// begins anew then, and not when it was asked for.
+func TestTimeoutBeginsWhenASessionIsGiven(t *testing.T) {
+	e := newTunedEnsemble(t, 3, 0, nil, func(c *zab.Config) { c.SyncLimitTicks = 1000 })
+	lead := e.leader()
+	at := e.other(lead)
+	resp := e.dial(at).join()
+	l := lateLearner{ensemble: e, lead: lead}
+	l.pass(2000, false) // until the leader knows all that was heard there
+	for id, m := range e.members {
+		m.stalled = id != lead
+	}
+	again := e.dial(lead)
+	again.feed(frame((&wire.ConnectRequest{SessionID: resp.SessionID, Passwd: resp.Passwd, TimeOut: resp.TimeOut}).Append(nil)))
+	wait := int(resp.TimeOut) / 2
+	l.pass(wait, false)
+	for _, m := range e.members {
+		m.stalled = false
+	}
+	e.settle()
+	if again.c.State() != replica.StateConnected {
+		t.Fatalf("the client is %v", again.c.State())
+	}
+	l.pass(int(resp.TimeOut)-1000, false)
+	if l.expired() != 0 {
+		t.Fatal("the session expired before its timeout")
+	}
+	l.pass(3000, false)
+	if l.expired() != 1 {
+		t.Fatal("the session did not expire")
+	}
+}

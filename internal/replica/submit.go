@@ -237,6 +237,9 @@ func (r *Replica) giveSession(c *Client, s *Session, timeout int32, t Time) {
 	s.client = c
 	s.timeout.Store(timeout)
 	now := r.age.At(t.Mono)
+	if r.tracker != nil { // a while may have passed since it was asked for
+		r.tracker.Touch(s.ID, timeout, now)
+	}
 	s.heard.Store(now)
 	s.touched = now
 	c.mu.Lock()
