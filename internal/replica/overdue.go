@@ -21,6 +21,9 @@ type overdue struct {
 // overdues are the sessions that wait.
 type overdues struct {
 	list []overdue
+	// waits has those in list. The tracker keeps them too, due again and again: they are
+	// alive, and everybody may see that.
+	waits map[int64]bool
 	// late are the learners that do not come to answer, by connection.
 	late map[zab.ConnID]int64
 	// reached is what MemberOptions.Reaches has said at this tick.
@@ -29,13 +32,23 @@ type overdues struct {
 
 // doubt keeps a session from expiring if a learner may have heard from it, and asks.
 func (m *Member) doubt(s *Session) bool {
-	o := overdue{id: s.ID, touched: s.touched, since: m.core.Now()}
-	if !m.unsure(s, o.since) {
-		return false
+	if !m.overdue.waits[s.ID] {
+		o := overdue{id: s.ID, touched: s.touched, since: m.core.Now()}
+		if !m.unsure(s, o.since) {
+			return false
+		}
+		m.overdue.add(o)
+		m.core.AskReports()
 	}
-	m.overdue.list = append(m.overdue.list, o)
-	m.core.AskReports()
+	m.rep.tracker.Touch(s.ID, 0, m.rep.age.At(m.rep.now))
 	return true
+}
+
+func (d *overdues) add(o overdue) {
+	if d.waits == nil {
+		d.waits = map[int64]bool{}
+	}
+	d.list, d.waits[o.id] = append(d.list, o), true
 }
 
 // unsure reports whether a learner that may have heard from s has not told yet what it had heard at since.
@@ -74,14 +87,14 @@ func (m *Member) expireOverdue(now int64, t Time) error {
 	clear(m.overdue.reached)
 	m.noteLate(now)
 	list := m.overdue.list
-	m.overdue.list = nil
+	m.overdue.list, m.overdue.waits = nil, nil
 	for _, o := range list {
 		s := m.rep.sessions[o.id]
 		if s == nil || s.touched != o.touched || m.rep.tracker.IsClosing(o.id) {
 			continue
 		}
 		if m.rep.full() || m.unsure(s, o.since) {
-			m.overdue.list = append(m.overdue.list, o)
+			m.overdue.add(o)
 			continue
 		}
 		if m.rep.renewed(s, now) {

@@ -143,3 +143,17 @@ func TestTimeoutBeginsWhenASessionIsGiven(t *testing.T) {
 		t.Fatal("the session did not expire")
 	}
 }
+
+// A session that waits for a learner's word is alive, and seen by those who look at the leader's sessions.
+func TestOverdueSessionsAreSeen(t *testing.T) {
+	l := newLateLearner(t, 1000)
+	l.members[l.at].stalled = true
+	l.pass(15_000, true)
+	seen := 0
+	for _, set := range l.members[l.lead].m.Replica().SessionSets() {
+		seen += len(set.IDs)
+	}
+	if seen != 1 || l.expired() != 0 {
+		t.Errorf("%d sessions are seen, %d expired", seen, l.expired())
+	}
+}
