@@ -1,10 +1,13 @@
 package replica_test
 
 import (
+	"bytes"
+	"errors"
 	"testing"
 
 	"github.com/quorate/quorate/internal/replica"
 	"github.com/quorate/quorate/wire"
+	"github.com/quorate/quorate/znode"
 )
 
 // A write that the server's own tree does not permit is refused in its turn, with the
@@ -60,5 +63,58 @@ func TestEagerACL(t *testing.T) {
 		if now := e.members[lead].m.Replica().Tree().LastZxid(); now != before+int64(spent) {
 			t.Errorf("at %d: %d transactions, want %d", at, now-before, spent)
 		}
+	}
+}
+
+// lostBackend has a znode that it cannot read.
+type lostBackend struct{ znode.Backend }
+
+var errLost = errors.New("lost")
+
+func (b lostBackend) Get(path, buf []byte, rec *znode.Record) (bool, []byte, error) {
+	if bytes.Equal(path, []byte("/lost")) {
+		return false, buf, errLost
+	}
+	return b.Backend.Get(path, buf, rec)
+}
+
+// lostTree is a new tree that is at rest, but for what of it is lost.
+func lostTree(t *testing.T) *znode.Tree {
+	t.Helper()
+	b := znode.NewMemBackend()
+	tree, err := znode.Open(znode.Options{Backend: b, Digest: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	tree.Lock()
+	c := tree.BeginCheckpoint()
+	tree.Unlock()
+	if err := c.Write(); err != nil {
+		t.Fatal(err)
+	}
+	if tree, err = znode.Open(znode.Options{Backend: lostBackend{b}, Digest: true}); err != nil {
+		t.Fatal(err)
+	}
+	return tree
+}
+
+// What cannot be looked at is an error of the server's, and no answer: the write was not made.
+func TestEagerACLWithoutAnAnswer(t *testing.T) {
+	e := newEnsemble(t, 3, 0, func(o *replica.Options) {
+		o.EagerACL, o.Tree = true, lostTree(t)
+		o.Tree.ACLs().SetAuth(o.Rules.Auth)
+	})
+	at := e.other(e.leader())
+	g := e.guest(at)
+	g.take()
+	_, subs, _, err := g.c.Feed(request(1, wire.OpSetData, setData("/lost", "x")), e.time.Mono, nil)
+	if err != nil || len(subs) != 1 {
+		t.Fatal(err, subs)
+	}
+	if err := e.members[at].m.Submit(&subs[0], e.time); !errors.Is(err, errLost) {
+		t.Errorf("error %v", err)
+	}
+	if out := g.take(); len(out) > 0 {
+		t.Errorf("answered %x", out)
 	}
 }

@@ -1,7 +1,6 @@
 package replica
 
 import (
-	"errors"
 	"slices"
 
 	"github.com/quorate/quorate/wire"
@@ -40,8 +39,12 @@ func (m *Member) write(s *Submission, t Time) error {
 		}
 	}
 	if m.rep.opt.EagerACL {
-		if code, err := m.rep.Tree().Eager(s.Op, s.Body, s.IDs); err != nil || code != wire.OK {
-			return errors.Join(err, m.rep.refuseWith(c, code, 0))
+		code, err := m.rep.Tree().Eager(s.Op, s.Body, s.IDs)
+		if err != nil {
+			return err // and no answer: it would say that the write is done
+		}
+		if code != wire.OK {
+			return m.rep.refuseWith(c, code, 0)
 		}
 	}
 	w := m.newWrite(s, c.session.ID, s.Op, s.Xid, s.Body)
