@@ -8,9 +8,9 @@ import (
 	"sync/atomic"
 )
 
-// Namespaces count bytes by the first component of paths. There are as many as that
-// bound; what is beyond it counts under [OtherNamespaces]. Any goroutine may call the
-// methods. The zero value is ready.
+// Namespaces count bytes by the first component of paths. There are 256 at most, and
+// none of more than 256 bytes; what is beyond that counts under [OtherNamespaces]. Any
+// goroutine may call the methods. The zero value is ready.
 type Namespaces struct {
 	table atomic.Pointer[map[string]*Namespace] // replaced, never changed in place
 	mu    sync.Mutex                            // of who replaces it
@@ -23,7 +23,8 @@ type Namespace struct {
 }
 
 const (
-	namespacesMax = 256
+	namespacesMax     = 256
+	namespaceBytesMax = 256
 	// OtherNamespaces stands for all for which there is no room. No znode can have that name.
 	OtherNamespaces = "/"
 )
@@ -34,12 +35,25 @@ func (n *Namespaces) Of(path []byte) *Namespace {
 	if !ok {
 		return nil
 	}
-	if t := n.table.Load(); t != nil {
-		if ns := (*t)[string(name)]; ns != nil {
+	t := n.names()
+	if ns := t[string(name)]; ns != nil {
+		return ns
+	}
+	if len(t) >= namespacesMax || len(name) > namespaceBytesMax {
+		if ns := t[OtherNamespaces]; ns != nil {
 			return ns
 		}
+		return n.enter(OtherNamespaces)
 	}
 	return n.enter(string(name))
+}
+
+// names is the present table; read it only.
+func (n *Namespaces) names() map[string]*Namespace {
+	if t := n.table.Load(); t != nil {
+		return *t
+	}
+	return nil
 }
 
 // topOf is the first component of a path that stands for a znode; the root has none.
@@ -60,29 +74,23 @@ func topOf(path []byte) (name []byte, ok bool) {
 func (n *Namespaces) enter(name string) *Namespace {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	next := map[string]*Namespace{}
-	if t := n.table.Load(); t != nil {
-		if len(*t) >= namespacesMax {
-			name = OtherNamespaces
-		}
-		if ns := (*t)[name]; ns != nil {
-			return ns
-		}
-		next = maps.Clone(*t)
+	t := n.names()
+	if len(t) >= namespacesMax {
+		name = OtherNamespaces
 	}
-	ns := &Namespace{Name: strings.Clone(name)}
-	next[ns.Name] = ns
+	if ns := t[name]; ns != nil {
+		return ns
+	}
+	ns := &Namespace{Name: name}
+	next := map[string]*Namespace{name: ns}
+	maps.Copy(next, t)
 	n.table.Store(&next)
 	return ns
 }
 
 // All returns the namespaces in the order of their names.
 func (n *Namespaces) All() []*Namespace {
-	t := n.table.Load()
-	if t == nil {
-		return nil
-	}
-	return slices.SortedFunc(maps.Values(*t), func(a, b *Namespace) int { return strings.Compare(a.Name, b.Name) })
+	return slices.SortedFunc(maps.Values(n.names()), func(a, b *Namespace) int { return strings.Compare(a.Name, b.Name) })
 }
 
 // Reset forgets what was counted, and keeps the names, as ZooKeeper does.

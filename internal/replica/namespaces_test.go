@@ -56,3 +56,24 @@ func TestNamespacesAreBounded(t *testing.T) {
 		t.Errorf("after a reset %d values of %d namespaces", v.Count, len(n.All()))
 	}
 }
+
+// Beyond the bounds nothing is made, whatever the names.
+func TestNamespacesBeyondTheBounds(t *testing.T) {
+	var n Namespaces
+	long := []byte("/" + strings.Repeat("n", namespaceBytesMax+1) + "/x")
+	if ns := n.Of(long); ns.Name != OtherNamespaces {
+		t.Errorf("a name of %d bytes", len(ns.Name))
+	}
+	for i := range namespacesMax {
+		n.Of(fmt.Appendf(nil, "/n%03d", i))
+	}
+	another := []byte("/another/x")
+	for _, path := range [][]byte{long, another, []byte("/n000")} {
+		if a := testing.AllocsPerRun(100, func() { n.Of(path) }); a != 0 {
+			t.Errorf("%.20s: %v allocations", path, a)
+		}
+	}
+	if ns := n.Of(another); ns.Name != OtherNamespaces || len(n.All()) != namespacesMax {
+		t.Errorf("%q, %d namespaces", ns.Name, len(n.All()))
+	}
+}
