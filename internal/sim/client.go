@@ -119,7 +119,7 @@ func (c *client) limit() int32 {
 func (c *client) keepAlive(limit int64) {
 	s := c.s
 	if silent := float64(s.now-c.heard) * c.pace; silent > float64(limit)*2/3 {
-		if s.well() && 2*s.plan.latencyRare < limit/4 { // else the network alone may take that long
+		if s.well() && (len(c.pending) == 0 || s.now-c.pending[0].asked > 2*s.plan.latencyRare+20*millisecond) { // what the network may take
 			s.fault("%s hears nothing from %d, and all is well; it waits for %s", c, c.server+1, c.waiting())
 		}
 		c.drop("the server is silent")
@@ -216,6 +216,7 @@ func (c *client) send(r *request) {
 		r.need = max(r.need, c.s.oracle.last())
 	}
 	r.last = c.s.oracle.last()
+	r.asked = c.s.now
 	c.pending = append(c.pending, r)
 	if c.s.telling() {
 		c.s.say("%s asks %d: %s", c, c.server+1, r)

@@ -19,8 +19,9 @@ type request struct {
 	subs    []request // of a multi
 	again   *rewatch  // of a setWatches
 
-	need int64 // an answer must not be from before
-	last int64 // what was committed when it was sent
+	asked int64 // when
+	need  int64 // an answer must not be from before
+	last  int64 // what was committed when it was sent
 	// done, if not nil, is called with the answer once it was checked.
 	done func(c *client, a *answer)
 }
