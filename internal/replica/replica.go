@@ -143,7 +143,8 @@ type Session struct {
 	// owner is the server the session is attached to as the leader knows it: a
 	// sid, or noOwner.
 	owner int64
-	// told is the server that has told the leader of it last, or had it created.
+	// told is another at which it may be: the server that has told the leader of it last,
+	// that had it created, or that it has left.
 	told int64
 	// proposed is the zxid of the session's last proposal; the leader's.
 	proposed int64

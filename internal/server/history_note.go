@@ -16,8 +16,9 @@ import (
 // last checkpoint in memory.
 //
 // It is written in place, alternately to two slots in sectors of their own, and
-// never synced: a note that is lost, torn or old costs memory at the next start
-// and nothing else. One that was written before a snapshot was put in place is
+// never synced: a note that is lost, torn or old costs memory at the next start,
+// and keeps a tree that came from elsewhere from being shown before there is a
+// leader (history.unproven); nothing else. One that was written before a snapshot was put in place is
 // about another log and does not count.
 type noteFile struct {
 	fs       txnlog.FS
