@@ -3,7 +3,6 @@
 package main
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"io"
@@ -13,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/quorate/quorate/integration"
+	"github.com/quorate/quorate/integration/ensemble"
 )
 
 // What VerifiableConsumer prints, shortened.
@@ -66,7 +66,7 @@ func TestDaemon(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	err = await(t.Context(), func() error {
+	err = ensemble.Await("its output", func() error {
 		lines, err := d.matching(regexp.MustCompile("fine"))
 		if err == nil && len(lines) != 1 {
 			err = errors.New("nothing is printed")
@@ -80,9 +80,4 @@ func TestDaemon(t *testing.T) {
 		t.Errorf("%q, %v", lines, err)
 	}
 	d.kill()
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	if err := await(ctx, func() error { return io.EOF }); !errors.Is(err, context.Canceled) {
-		t.Error(err)
-	}
 }

@@ -3,7 +3,6 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -13,6 +12,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/quorate/quorate/integration/ensemble"
 )
 
 // clickhouse is two servers and a table that they replicate.
@@ -40,7 +41,7 @@ const clickhouseUsers = `<yandex><profiles><default/></profiles><quotas><default
 
 // start gives ClickHouse only the servers that do not lead: it takes a lost connection for an expired session, and the
 // leader will be killed.
-func (c *clickhouse) start(ctx context.Context, dir string, servers []string) error {
+func (c *clickhouse) start(dir string, servers []string) error {
 	ports, err := freePorts(6)
 	if err != nil {
 		return err
@@ -63,8 +64,8 @@ func (c *clickhouse) start(ctx context.Context, dir string, servers []string) er
 		c.servers, c.ports = append(c.servers, s), append(c.ports, p[1])
 	}
 	for i := range 2 {
-		err := await(ctx, func() error {
-			_, err := c.query(ctx, i, `CREATE TABLE IF NOT EXISTS t (k UInt64, v String)
+		err := ensemble.Await("ClickHouse to make a table", func() error {
+			_, err := c.query(i, `CREATE TABLE IF NOT EXISTS t (k UInt64, v String)
 				ENGINE = ReplicatedMergeTree('/clickhouse/t', '{replica}') ORDER BY k`)
 			return err
 		})
@@ -84,18 +85,18 @@ func clickhouseNodes(servers []string) string {
 	return b.String()
 }
 
-func (c *clickhouse) query(ctx context.Context, server int, q string) (string, error) {
-	out, err := run(ctx, "clickhouse-client", "--host", "127.0.0.1", "--port", fmt.Sprint(c.ports[server]), "-q", q)
+func (c *clickhouse) query(server int, q string) (string, error) {
+	out, err := run("clickhouse-client", "--host", "127.0.0.1", "--port", fmt.Sprint(c.ports[server]), "-q", q)
 	return strings.TrimSpace(out), err
 }
 
 // use inserts at either server, has one of them merge, and expects both to have all rows.
-func (c *clickhouse) use(ctx context.Context) error {
+func (c *clickhouse) use() error {
 	const inserts, rows = 10, 1000
 	c.turns++
 	for i := range inserts {
 		from := (c.turns*inserts + i) * rows
-		if _, err := c.query(ctx, c.living(i), fmt.Sprintf("INSERT INTO t SELECT number + %d, 'v' FROM numbers(%d)", from, rows)); err != nil {
+		if _, err := c.query(c.living(i), fmt.Sprintf("INSERT INTO t SELECT number + %d, 'v' FROM numbers(%d)", from, rows)); err != nil {
 			return err
 		}
 	}
@@ -104,8 +105,8 @@ func (c *clickhouse) use(ctx context.Context) error {
 		if c.servers[i] == nil {
 			continue
 		}
-		err := await(ctx, func() error {
-			got, err := c.query(ctx, i, "SELECT count() FROM t")
+		err := ensemble.Await("the rows on both replicas", func() error {
+			got, err := c.query(i, "SELECT count() FROM t")
 			if err == nil && got != want {
 				err = fmt.Errorf("replica %d has %s rows of %s", i+1, got, want)
 			}
@@ -118,7 +119,7 @@ func (c *clickhouse) use(ctx context.Context) error {
 	if slices.Contains(c.servers, nil) {
 		return nil // a merge waits for all replicas
 	}
-	_, err := c.query(ctx, 0, "OPTIMIZE TABLE t")
+	_, err := c.query(0, "OPTIMIZE TABLE t")
 	return err
 }
 
@@ -131,18 +132,18 @@ func (c *clickhouse) living(turn int) int {
 }
 
 // lose kills the replica that leads; its ephemerals expire, and the other leads.
-func (c *clickhouse) lose(ctx context.Context) error {
+func (c *clickhouse) lose() error {
 	const leads = "SELECT is_leader FROM system.replicas"
 	leader := 0
-	if got, err := c.query(ctx, 0, leads); err != nil {
+	if got, err := c.query(0, leads); err != nil {
 		return err
 	} else if got != "1" {
 		leader = 1
 	}
 	c.servers[leader].kill()
 	c.servers[leader] = nil
-	return await(ctx, func() error {
-		got, err := c.query(ctx, 1-leader, leads)
+	return ensemble.Await("the other replica to lead", func() error {
+		got, err := c.query(1-leader, leads)
 		if err == nil && got != "1" {
 			err = fmt.Errorf("replica %d does not lead", 2-leader)
 		}

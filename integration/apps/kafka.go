@@ -3,7 +3,6 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -12,6 +11,8 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+
+	"github.com/quorate/quorate/integration/ensemble"
 )
 
 // kafkaVersion is the last release that can be run on ZooKeeper.
@@ -37,9 +38,9 @@ type kafka struct {
 // messages is how many are sent and received in each turn.
 const messages = 2000
 
-func (k *kafka) start(ctx context.Context, dir string, servers []string) (err error) {
+func (k *kafka) start(dir string, servers []string) (err error) {
 	k.dir = dir
-	if k.classpath, err = fetchKafka(ctx, dir); err != nil {
+	if k.classpath, err = fetchKafka(dir); err != nil {
 		return err
 	}
 	if k.ports, err = freePorts(2); err != nil {
@@ -60,51 +61,51 @@ group.initial.rebalance.delay.ms=0
 		if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
 			return err
 		}
-		b, err := startDaemon(filepath.Join(dir, fmt.Sprintf("broker%d.log", i+1)), k.java(context.Background(), "kafka.Kafka", file))
+		b, err := startDaemon(filepath.Join(dir, fmt.Sprintf("broker%d.log", i+1)), k.java("kafka.Kafka", file))
 		if err != nil {
 			return err
 		}
 		k.brokers = append(k.brokers, b)
 	}
-	return await(ctx, func() error {
-		_, err := k.tool(ctx, "TopicCommand", "--create", "--topic", "t", "--if-not-exists", "--replication-factor", "2")
+	return ensemble.Await("Kafka to make a topic", func() error {
+		_, err := k.tool("TopicCommand", "--create", "--topic", "t", "--if-not-exists", "--replication-factor", "2")
 		return err
 	})
 }
 
 // fetchKafka has Maven fetch Kafka and all it needs, into Maven's own cache.
-func fetchKafka(ctx context.Context, dir string) (classpath string, err error) {
+func fetchKafka(dir string) (classpath string, err error) {
 	pom, file := filepath.Join(dir, "pom.xml"), filepath.Join(dir, "classpath")
 	if err := os.WriteFile(pom, []byte(kafkaPOM), 0o600); err != nil {
 		return "", err
 	}
-	if _, err := run(ctx, "mvn", "-q", "-B", "-f", pom, "dependency:build-classpath", "-Dmdep.outputFile="+file); err != nil {
+	if _, err := run("mvn", "-q", "-B", "-f", pom, "dependency:build-classpath", "-Dmdep.outputFile="+file); err != nil {
 		return "", fmt.Errorf("fetching Kafka %s: %w", kafkaVersion, err)
 	}
 	b, err := os.ReadFile(file)
 	return strings.TrimSpace(string(b)), err
 }
 
-func (k *kafka) java(ctx context.Context, args ...string) *exec.Cmd {
-	return exec.CommandContext(ctx, "java", append([]string{"-Xmx384m", "-cp", k.classpath}, args...)...)
+func (k *kafka) java(args ...string) *exec.Cmd {
+	return exec.Command("java", append([]string{"-Xmx384m", "-cp", k.classpath}, args...)...)
 }
 
 // tool runs one of Kafka's own.
-func (k *kafka) tool(ctx context.Context, class string, args ...string) (string, error) {
+func (k *kafka) tool(class string, args ...string) (string, error) {
 	var bootstrap []string
 	for _, p := range k.ports {
 		bootstrap = append(bootstrap, fmt.Sprint("127.0.0.1:", p))
 	}
-	return run(ctx, "java", append([]string{
+	return run("java", append([]string{
 		"-Xmx128m", "-XX:TieredStopAtLevel=1", "-Dorg.slf4j.simpleLogger.defaultLogLevel=error", "-cp", k.classpath,
 		"org.apache.kafka.tools." + class, "--bootstrap-server", strings.Join(bootstrap, ","),
 	}, args...)...)
 }
 
 // use sends messages that every replica in sync has to take, and receives all there are.
-func (k *kafka) use(ctx context.Context) error {
+func (k *kafka) use() error {
 	k.turns++
-	out, err := k.tool(ctx, "VerifiableProducer", "--topic", "t", "--acks", "-1", "--max-messages", strconv.Itoa(messages))
+	out, err := k.tool("VerifiableProducer", "--topic", "t", "--acks", "-1", "--max-messages", strconv.Itoa(messages))
 	if err != nil {
 		return err
 	}
@@ -112,7 +113,7 @@ func (k *kafka) use(ctx context.Context) error {
 		return fmt.Errorf("%d of %d messages were acknowledged", n, messages)
 	}
 	want := k.turns * messages
-	out, err = k.tool(ctx, "VerifiableConsumer", "--topic", "t", "--group-id", fmt.Sprint("group", k.turns), "--reset-policy", "earliest",
+	out, err = k.tool("VerifiableConsumer", "--topic", "t", "--group-id", fmt.Sprint("group", k.turns), "--reset-policy", "earliest",
 		"--max-messages", strconv.Itoa(want))
 	if err != nil {
 		return err
@@ -137,10 +138,10 @@ func received(out string) (n int) {
 }
 
 // lose kills a broker; its ephemeral expires, and the other leads all partitions.
-func (k *kafka) lose(ctx context.Context) error {
+func (k *kafka) lose() error {
 	k.brokers[0].kill()
-	return await(ctx, func() error {
-		out, err := k.tool(ctx, "TopicCommand", "--describe", "--topic", "t")
+	return ensemble.Await("the other broker to lead", func() error {
+		out, err := k.tool("TopicCommand", "--describe", "--topic", "t")
 		if err == nil && strings.Count(out, "Leader: 2") != 6 {
 			err = errors.New("broker 2 does not lead all partitions: " + out)
 		}

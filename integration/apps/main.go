@@ -23,21 +23,25 @@ import (
 // application is something that keeps its state in ZooKeeper.
 type application interface {
 	// start starts it on a new directory, with the servers of an ensemble, its leader last, and returns when it works.
-	start(ctx context.Context, dir string, servers []string) error
+	start(dir string, servers []string) error
 	// use has it work, and checks what came of it. It is called again and again.
-	use(ctx context.Context) error
+	use() error
 	// lose kills the process of the application that leads, and returns when another has taken over.
-	lose(ctx context.Context) error
+	lose() error
 	// noticed returns lines of its logs that tell of lost sessions.
 	noticed() ([]string, error)
 	// stop kills what start has started.
 	stop()
 }
 
-var applications = []struct {
+// choice is an application by name.
+type choice struct {
 	name string
 	make func() application
-}{
+}
+
+// applications are those there are, in the order in which they run.
+var applications = []choice{
 	{"kafka", func() application { return &kafka{} }},
 	{"clickhouse", func() application { return &clickhouse{} }},
 	{"patroni", func() application { return &patroni{} }},
@@ -68,13 +72,7 @@ func main() {
 // runAll runs the named applications, each on an ensemble of its own.
 func runAll(ctx context.Context, out io.Writer, kind ensemble.Kind, names []string) (err error) {
 	for _, name := range names {
-		i := slices.IndexFunc(applications, func(a struct {
-			name string
-			make func() application
-		},
-		) bool {
-			return a.name == name
-		})
+		i := slices.IndexFunc(applications, func(c choice) bool { return c.name == name })
 		if i < 0 {
 			return errors.Join(err, fmt.Errorf("there is no application %q", name))
 		}
@@ -138,12 +136,12 @@ func (r *rehearsal) steps(ctx context.Context, e *ensemble.Ensemble, home string
 		what string
 		do   func() error
 	}{
-		{"it starts", func() error { return r.app.start(ctx, home, servers) }},
-		{"it works", func() error { return r.app.use(ctx) }},
+		{"it starts", func() error { return r.app.start(home, servers) }},
+		{"it works", r.app.use},
 		{"the leader of the ensemble is killed", func() error { killed.Kill(); return nil }},
-		{"it works on", func() error { return r.app.use(ctx) }},
+		{"it works on", r.app.use},
 		{"the server is started again", func() error { return errors.Join(killed.Start(), killed.AwaitSynced()) }},
-		{"it works on", func() error { return r.app.use(ctx) }},
+		{"it works on", r.app.use},
 		{"no session was lost", func() error {
 			lines, err := r.app.noticed()
 			if len(lines) > 0 {
@@ -151,9 +149,12 @@ func (r *rehearsal) steps(ctx context.Context, e *ensemble.Ensemble, home string
 			}
 			return err
 		}},
-		{"its own leader is killed, and another takes over", func() error { return r.app.lose(ctx) }},
-		{"it works on", func() error { return r.app.use(ctx) }},
+		{"its own leader is killed, and another takes over", r.app.lose},
+		{"it works on", r.app.use},
 	} {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
 		begun := time.Now()
 		if err := step.do(); err != nil {
 			return fmt.Errorf("%s: %w", step.what, err)

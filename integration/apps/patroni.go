@@ -3,7 +3,6 @@
 package main
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -15,6 +14,8 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+
+	"github.com/quorate/quorate/integration/ensemble"
 )
 
 // patroni is two PostgreSQL servers, of which Patroni makes one the primary and the other its replica.
@@ -44,7 +45,7 @@ postgresql:
   parameters: {unix_socket_directories: %[5]s, shared_buffers: 16MB}
 `
 
-func (p *patroni) start(ctx context.Context, dir string, servers []string) error {
+func (p *patroni) start(dir string, servers []string) error {
 	p.dir = dir
 	found, err := filepath.Glob("/usr/lib/postgresql/*/bin/postgres")
 	if err != nil || len(found) == 0 {
@@ -60,8 +61,8 @@ func (p *patroni) start(ctx context.Context, dir string, servers []string) error
 			return err
 		}
 	}
-	return await(ctx, func() error {
-		m, err := p.members(ctx)
+	return ensemble.Await("a primary and its replica", func() error {
+		m, err := p.members()
 		if err == nil && (leader(m) < 0 || len(m) != 2 || !m[1-leader(m)].replicates()) {
 			err = fmt.Errorf("the members are %+v", m)
 		}
@@ -120,8 +121,8 @@ func (m pgMember) replicates() bool {
 }
 
 // members lists the servers, in order of their names.
-func (p *patroni) members(ctx context.Context) (all []pgMember, err error) {
-	out, err := run(ctx, "patronictl", "-c", p.config(0), "list", "--format", "json")
+func (p *patroni) members() (all []pgMember, err error) {
+	out, err := run("patronictl", "-c", p.config(0), "list", "--format", "json")
 	if err != nil {
 		return nil, err
 	}
@@ -139,15 +140,15 @@ func leader(all []pgMember) int {
 }
 
 // sql runs a statement on the server at a port.
-func (p *patroni) sql(ctx context.Context, i int, statement string) (string, error) {
-	out, err := run(ctx, filepath.Join(p.bin, "psql"), "-h", "127.0.0.1", "-p", fmt.Sprint(p.ports[i]), "-U", "postgres", "-Atqc", statement)
+func (p *patroni) sql(i int, statement string) (string, error) {
+	out, err := run(filepath.Join(p.bin, "psql"), "-h", "127.0.0.1", "-p", fmt.Sprint(p.ports[i]), "-U", "postgres", "-Atqc", statement)
 	return strings.TrimSpace(out), err
 }
 
 // primary returns the member that leads, by its number in ports.
-func (p *patroni) primary(ctx context.Context) (i int, err error) {
-	err = await(ctx, func() error {
-		all, err := p.members(ctx)
+func (p *patroni) primary() (i int, err error) {
+	err = ensemble.Await("a primary", func() error {
+		all, err := p.members()
 		if err != nil {
 			return err
 		}
@@ -163,24 +164,24 @@ func (p *patroni) primary(ctx context.Context) (i int, err error) {
 }
 
 // use writes to the primary and expects all rows on every server.
-func (p *patroni) use(ctx context.Context) error {
-	i, err := p.primary(ctx)
+func (p *patroni) use() error {
+	i, err := p.primary()
 	if err != nil {
 		return err
 	}
 	p.turns++
-	if _, err := p.sql(ctx, i, "CREATE TABLE IF NOT EXISTS t (k int PRIMARY KEY)"); err != nil {
+	if _, err := p.sql(i, "CREATE TABLE IF NOT EXISTS t (k int PRIMARY KEY)"); err != nil {
 		return err
 	}
-	if _, err := p.sql(ctx, i, fmt.Sprintf("INSERT INTO t SELECT %d + generate_series(1, 1000)", 1000*p.turns)); err != nil {
+	if _, err := p.sql(i, fmt.Sprintf("INSERT INTO t SELECT %d + generate_series(1, 1000)", 1000*p.turns)); err != nil {
 		return err
 	}
 	for i, a := range p.agents {
 		if a == nil {
 			continue
 		}
-		err := await(ctx, func() error {
-			got, err := p.sql(ctx, i, "SELECT count(*) FROM t")
+		err := ensemble.Await("the rows on every server", func() error {
+			got, err := p.sql(i, "SELECT count(*) FROM t")
 			if want := fmt.Sprint(1000 * p.turns); err == nil && got != want {
 				err = fmt.Errorf("n%d has %s rows of %s", i+1, got, want)
 			}
@@ -194,16 +195,16 @@ func (p *patroni) use(ctx context.Context) error {
 }
 
 // lose kills the primary with its agent; the agent's ephemeral expires, and the replica is promoted.
-func (p *patroni) lose(ctx context.Context) error {
-	old, err := p.primary(ctx)
+func (p *patroni) lose() error {
+	old, err := p.primary()
 	if err != nil {
 		return err
 	}
 	p.killServer(old)
 	p.agents[old].kill()
 	p.agents[old] = nil
-	return await(ctx, func() error {
-		all, err := p.members(ctx)
+	return ensemble.Await("the replica to be promoted", func() error {
+		all, err := p.members()
 		if err != nil {
 			return err
 		}

@@ -4,8 +4,6 @@ package main
 
 import (
 	"bufio"
-	"context"
-	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -13,11 +11,9 @@ import (
 	"regexp"
 	"strings"
 	"syscall"
-	"time"
-)
 
-// patience bounds every wait.
-const patience = 2 * time.Minute
+	"github.com/quorate/quorate/integration"
+)
 
 // daemon is a process of an application, with its output in a file.
 type daemon struct {
@@ -73,33 +69,15 @@ func (d *daemon) matching(pattern *regexp.Regexp) (lines []string, err error) {
 }
 
 // run runs a client program and returns what it printed.
-func run(ctx context.Context, name string, args ...string) (string, error) {
-	ctx, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
-	var e strings.Builder
-	cmd := exec.CommandContext(ctx, name, args...)
-	cmd.Stderr = &e
-	out, err := cmd.Output()
+func run(name string, args ...string) (string, error) {
+	out, complaint, code, err := integration.RunCommand("", nil, "", name, args...)
+	if err == nil && code != 0 {
+		err = fmt.Errorf("exit code %d", code)
+	}
 	if err != nil {
-		return string(out), fmt.Errorf("%s: %w: %s", name, err, strings.TrimSpace(e.String()))
+		err = fmt.Errorf("%s: %w: %s", name, err, strings.TrimSpace(complaint))
 	}
-	return string(out), nil
-}
-
-// await tries until it succeeds.
-func await(ctx context.Context, try func() error) error {
-	deadline := time.Now().Add(patience)
-	for {
-		err := try()
-		if err == nil || time.Now().After(deadline) {
-			return err
-		}
-		select {
-		case <-ctx.Done():
-			return errors.Join(ctx.Err(), err)
-		case <-time.After(200 * time.Millisecond):
-		}
-	}
+	return out, err
 }
 
 // freePorts returns ports of 127.0.0.1 that nobody listens on now.
