@@ -21,9 +21,10 @@ type alone struct {
 	durable []*txnlog.Batch // written and synced, in order
 	failed  error           // the log's, sticky
 
-	// Owned by the loop's goroutine.
+	// Owned by whoever makes a step of the loop.
 	building *txnlog.Batch
-	writing  int // batches given to the disk goroutine and not applied
+	writing  int             // batches given to the disk goroutine that it has not written
+	written  []*txnlog.Batch // batches that it has, not applied yet
 	free     []*txnlog.Batch
 }
 
@@ -50,7 +51,7 @@ func (a *alone) tick() time.Duration { return tickInterval(a.s.cfg.TickTime) }
 func (a *alone) stop() {}
 
 // done implements stage.
-func (a *alone) done() bool { return a.writing == 0 && a.building.Len() == 0 }
+func (a *alone) done() bool { return a.writing+len(a.written)+a.building.Len() == 0 }
 
 // rollLog implements stage. What is applied is durable.
 func (a *alone) rollLog(f func(error)) {
@@ -66,34 +67,63 @@ func (a *alone) purgeLog(checkpoint int64) {
 	}}
 }
 
-// step first lets the disk work, then applies what it has finished, then proposes.
+// step implements stage. It first lets the disk work, then applies what that has finished.
 func (a *alone) step(ticked bool) error {
-	durable, err := a.take()
-	if err != nil {
+	if err := a.feedDisk(ticked); err != nil {
 		return err
 	}
-	a.writing -= len(durable)
+	return a.applyWritten()
+}
+
+// stepAtDisk is a step made by the disk's goroutine. It applies what it has written if
+// there is nothing more to write.
+func (a *alone) stepAtDisk() error {
+	if err := a.feedDisk(false); err != nil {
+		return err
+	}
+	if a.writing > 0 {
+		a.l.signal()
+		return nil
+	}
+	if err := a.applyWritten(); err != nil {
+		return err
+	}
+	return a.l.rest()
+}
+
+// feedDisk takes what others left for the loop and proposes.
+func (a *alone) feedDisk(ticked bool) error {
+	if err := a.take(); err != nil {
+		return err
+	}
 	if err := a.propose(ticked); err != nil {
 		return err
 	}
 	a.giveToDisk()
-	for _, b := range durable {
+	return nil
+}
+
+func (a *alone) applyWritten() error {
+	for _, b := range a.written {
 		if err := a.apply(b); err != nil {
 			return err
 		}
 	}
+	a.written = a.written[:0]
 	return nil
 }
 
 // take empties what others left for the loop.
-func (a *alone) take() (durable []*txnlog.Batch, err error) {
+func (a *alone) take() error {
 	a.l.mu.Lock()
 	a.l.take()
 	a.l.mu.Unlock()
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	durable, a.durable = a.durable, nil
-	return durable, a.failed
+	a.writing -= len(a.durable)
+	a.written = append(a.written, a.durable...)
+	a.durable = a.durable[:0]
+	return a.failed
 }
 
 // propose turns what was submitted into transactions.
@@ -176,7 +206,7 @@ func (d *disk) run() {
 			d.a.durable = append(d.a.durable, w.batch)
 		}
 		d.a.mu.Unlock()
-		d.a.l.signal()
+		d.a.l.help(d.a.stepAtDisk)
 	}
 }
 

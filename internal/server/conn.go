@@ -124,7 +124,7 @@ func (r *rarely) pass(now int64) bool {
 	return now-last >= 1000 && r.last.CompareAndSwap(last, now)
 }
 
-// release forgets a connection that is closed.
+// release forgets a connection that is closed. The loop is to be told, as after submit.
 func (s *Server) release(c *conn) {
 	ip := c.remote.Addr()
 	s.connMu.Lock()
@@ -133,7 +133,7 @@ func (s *Server) release(c *conn) {
 		delete(s.perIP, ip)
 	}
 	s.connMu.Unlock()
-	s.loop.submit([]replica.Submission{{Kind: replica.SubmitDetach, Client: c.client}})
+	s.loop.submit(replica.Submission{Kind: replica.SubmitDetach, Client: c.client})
 }
 
 // closeConns closes every connection.

@@ -5,7 +5,8 @@
 //
 // The goroutines: a poller, one for every two processors, accepts connections
 // and reads them, answers reads itself and hands writes to the loop; the loop
-// proposes, applies and answers writes; the disk goroutine appends to the log
+// proposes, applies and answers writes, in steps that others make for it when
+// there is little to do (see loop.help); the disk goroutine appends to the log
 // and syncs it; at most one writes a checkpoint; short-lived ones answer the
 // four-letter words and make long listings. Without epoll, a goroutine for each
 // connection takes the poller's place.

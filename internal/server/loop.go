@@ -3,6 +3,7 @@ package server
 import (
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/quorate/quorate/internal/replica"
@@ -14,6 +15,10 @@ const inboxBytesMax = 64 << 20
 
 // loop owns the replica: it takes what connections submit and sees it through its
 // stage, keeps the tree within its budget, and has checkpoints written.
+//
+// It goes in steps, one at a time. It has a goroutine of its own for them; but a server
+// that has little to do would spend most of its time on waking that, so whoever brings
+// little work, and finds nobody stepping, makes the step itself (see help).
 type loop struct {
 	s    *Server
 	wake chan struct{} // room for one token
@@ -25,14 +30,20 @@ type loop struct {
 	jobs []func()
 	lost error // what the store has failed with
 
-	// Owned by the loop's goroutine.
-	taken inbox
-	stage stage
-	ckpt  checkpointer
+	// due says that something has come since the last step began.
+	due atomic.Bool
+	// stepping is held by whoever makes a step. What follows is theirs.
+	stepping sync.Mutex
+	taken    inbox
+	stage    stage
+	ckpt     checkpointer
+	ended    bool  // there are no more steps
+	failed   error // what a step has failed with that was not the loop's goroutine's
 }
 
 // stage is how what clients ask for becomes committed: by this server alone, or
-// by agreement with others. All of it is called by the loop.
+// by agreement with others. All of it but start and end is called by whoever makes a
+// step of the loop.
 type stage interface {
 	// start begins the stage's goroutines; end ends them, and waits. Its error is that of
 	// something that was under way when the loop ended.
@@ -94,20 +105,21 @@ func (l *loop) isOff() bool {
 	return l.off
 }
 
-// submit hands steps to the loop. It waits while too much is waiting already.
-func (l *loop) submit(subs []replica.Submission) {
+// submit hands submissions to the loop; signal or help is to follow. It waits while too
+// much is waiting already.
+func (l *loop) submit(subs ...replica.Submission) {
 	l.mu.Lock()
 	for len(l.in.bodies) > inboxBytesMax && !l.off {
+		l.signal()
 		l.room.Wait()
 	}
 	for _, s := range subs {
 		l.in.add(s)
 	}
 	l.mu.Unlock()
-	l.signal()
 }
 
-// do runs f on the loop's goroutine, soon. It is false when the loop is off.
+// do runs f within a step of the loop's goroutine, soon. It is false when the loop is off.
 func (l *loop) do(f func()) bool {
 	l.mu.Lock()
 	off := l.off
@@ -119,12 +131,41 @@ func (l *loop) do(f func()) bool {
 	return !off
 }
 
+// signal has the loop's goroutine make a step. Any goroutine may call it.
 func (l *loop) signal() {
 	select {
 	case l.wake <- struct{}{}:
 	default:
 	}
 }
+
+// help makes a step, f, on the caller's goroutine, unless somebody makes one: then
+// the loop's goroutine makes the next. The caller holds no lock that a step takes, and is
+// nobody whom a step may have to wait for.
+func (l *loop) help(f func() error) {
+	l.due.Store(true)
+	if !l.stepping.TryLock() {
+		return // whoever holds it looks at due
+	}
+	if l.ended || l.failed != nil {
+		l.stepping.Unlock()
+		return
+	}
+	l.due.Store(false)
+	err := f()
+	l.failed = err
+	l.stepping.Unlock()
+	if err != nil || l.due.Load() {
+		l.signal()
+	}
+}
+
+// helpMax is how many submissions or messages of peers are so little work that whoever
+// brings them sees to them. A poller reads nothing meanwhile.
+const helpMax = 16
+
+// helpOnce is step for help.
+func (l *loop) helpOnce() error { return l.step(false) }
 
 // run is the loop's goroutine. It returns when the server stops and all that
 // was proposed is applied, or at the first error.
@@ -134,22 +175,36 @@ func (l *loop) run(tick time.Duration) error {
 	defer l.turnOff()
 	stopping := l.s.stopping
 	for {
-		ticked := false
+		ticked, stop := false, false
 		select {
 		case <-l.wake:
 		case <-ticker.C:
 			ticked = true
 		case <-stopping:
-			stopping = nil
-			l.stage.stop()
+			stopping, stop = nil, true
 		}
-		if err := l.step(ticked); err != nil {
+		if ended, err := l.turn(ticked, stop, stopping == nil); ended {
 			return err
 		}
-		if stopping == nil && l.stage.done() {
-			return nil
+		if l.due.Load() {
+			l.signal()
 		}
 	}
+}
+
+// turn makes a step of the loop's goroutine.
+func (l *loop) turn(ticked, stop, stopping bool) (ended bool, err error) {
+	l.stepping.Lock()
+	defer l.stepping.Unlock()
+	if stop {
+		l.stage.stop()
+	}
+	if err = l.failed; err == nil {
+		l.due.Store(false)
+		err = l.step(ticked)
+	}
+	l.ended = err != nil || stopping && l.stage.done()
+	return l.ended, err
 }
 
 // step does what there is to do.
@@ -160,6 +215,11 @@ func (l *loop) step(ticked bool) error {
 	if err := l.stage.step(ticked); err != nil {
 		return err
 	}
+	return l.rest()
+}
+
+// rest is what a step does when the stage has done its part.
+func (l *loop) rest() error {
 	for _, f := range l.takeJobs() {
 		f()
 	}

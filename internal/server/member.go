@@ -188,7 +188,11 @@ func (w *member) Step(ms []zab.Message) {
 		w.inboxBytes += len(ms[i].Data) + len(ms[i].Auth)
 	}
 	w.mu.Unlock()
-	w.l.signal()
+	if len(ms) <= helpMax {
+		w.l.help(w.l.helpOnce)
+	} else {
+		w.l.signal()
+	}
 }
 
 // slowDown has the connection of a member that sends requests wait while too many wait
@@ -288,6 +292,16 @@ func (w *member) step(ticked bool) error {
 		w.m.Tick(t)
 	}
 	return w.carryOut(t)
+}
+
+// stepAtDisk is a step made by the disk's goroutine. A step may have to wait for a
+// checkpoint under way, and that for the disk.
+func (w *member) stepAtDisk() error {
+	if w.l.ckpt.running {
+		w.l.signal()
+		return nil
+	}
+	return w.l.step(false)
 }
 
 // takeAll empties what others left for the loop.
@@ -585,8 +599,13 @@ func (d *memberDisk) perform(orders []diskOrder, failed *error) (n int) {
 			d.free = append(d.free, after[:0])
 		}
 	}
+	idle := n == len(orders) && len(d.queue) == 0
 	d.mu.Unlock()
-	d.w.l.signal()
+	if idle {
+		d.w.l.help(d.w.stepAtDisk)
+	} else {
+		d.w.l.signal()
+	}
 	return n
 }
 

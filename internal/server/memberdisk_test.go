@@ -23,7 +23,7 @@ func (i installer) write([]zab.Write) (*znode.Tree, error) { return i.fresh, nil
 func TestSnapshotIsKnownBeforeItsAcknowledgementLeaves(t *testing.T) {
 	fresh := &znode.Tree{}
 	w := &member{s: &Server{log: zap.NewNop()}, store: installer{fresh: fresh}}
-	w.l = newLoop(w.s)
+	w.l = endedLoop(w.s)
 	w.disk.init(w)
 	var found *znode.Tree
 	w.disk.send = func([]zab.Message) { _, found, _ = w.disk.news() }
@@ -51,7 +51,7 @@ func (brokenDisk) write([]zab.Write) (*znode.Tree, error) { return nil, errBroke
 // as if all were well.
 func TestWriteThatFailsAtTheEnd(t *testing.T) {
 	w := &member{s: &Server{log: zap.NewNop()}, store: brokenDisk{}}
-	w.l = newLoop(w.s)
+	w.l = endedLoop(w.s)
 	w.disk.init(w)
 	w.disk.push(diskOrder{writes: []zab.Write{{Seq: 1}}})
 	go w.disk.run()
@@ -69,7 +69,7 @@ func (noDisk) write([]zab.Write) (*znode.Tree, error) { return nil, nil }
 // no part of them, whether an order before had messages or not.
 func TestOrdersKeepNoListOfTheCore(t *testing.T) {
 	w := &member{s: &Server{log: zap.NewNop()}, store: noDisk{}}
-	w.l = newLoop(w.s)
+	w.l = endedLoop(w.s)
 	w.disk.init(w)
 	var left []zab.Message
 	w.disk.send = func(ms []zab.Message) { left = append(left, ms...) }

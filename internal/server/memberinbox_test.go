@@ -13,7 +13,7 @@ import (
 func bareMember() *member {
 	w := &member{s: &Server{log: zap.NewNop()}}
 	w.room.L = &w.mu
-	w.l = newLoop(w.s)
+	w.l = endedLoop(w.s)
 	return w
 }
 

@@ -35,6 +35,8 @@ type poller struct {
 	wake int // an eventfd
 	buf  []byte
 	subs []replica.Submission
+	// submitted is how many submissions the loop was given in this round.
+	submitted int
 	// listeners are descriptors that belong to the server.
 	listeners []int
 	// settled is the last question of Server.settle that this poller has answered.
@@ -287,6 +289,7 @@ func (p *poller) run() {
 			p.handle(&events[i])
 		}
 		p.handlePosted()
+		p.bring()
 		if r.add(ask, n, len(events), p) {
 			p.settled.Store(r.ask)
 		}
@@ -300,6 +303,19 @@ func (p *poller) run() {
 			return
 		default:
 		}
+	}
+}
+
+// bring has the loop look at what was submitted in this round.
+func (p *poller) bring() {
+	n := p.submitted
+	p.submitted = 0
+	switch {
+	case n == 0:
+	case n <= helpMax:
+		p.s.loop.help(p.s.loop.helpOnce)
+	default:
+		p.s.loop.signal()
 	}
 }
 
@@ -522,7 +538,8 @@ func (c *polled) digest(data []byte) (rest []byte, ok bool) {
 		c.feeding.Store(feedReady)
 	}
 	if len(subs) > 0 {
-		c.s.loop.submit(subs)
+		c.s.loop.submit(subs...)
+		c.p.submitted += len(subs)
 		clear(subs)
 	}
 	c.p.subs = subs
@@ -788,5 +805,6 @@ func (c *polled) detachFD() (fd int) {
 	delete(c.p.conns, fd)
 	c.p.mu.Unlock()
 	c.s.release(&c.conn)
+	c.p.submitted++
 	return fd
 }

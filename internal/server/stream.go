@@ -114,6 +114,7 @@ func (c *stream) run() {
 	}
 	c.close()
 	c.s.release(&c.conn)
+	c.s.loop.signal()
 }
 
 // errConnEnds says that the connection ends as it should.
@@ -190,7 +191,8 @@ func (c *stream) feed() error {
 	for {
 		n, subs, status, err := c.client.Feed(c.buf[c.start:c.end], c.s.mono(), c.subs[:0])
 		if len(subs) > 0 {
-			c.s.loop.submit(subs)
+			c.s.loop.submit(subs...)
+			c.s.loop.signal()
 			clear(subs)
 		}
 		c.subs = subs
