@@ -123,7 +123,7 @@ func (zkSilence) Printf(string, ...any) {}
 func (w *javaWriter) fill(n int) {
 	open := zk.WorldACL(zk.PermAll)
 	for i := range 20 {
-		acl := append(zk.DigestACL(zk.PermAll, fmt.Sprint("user", i), "pw"), zk.WorldACL(zk.PermRead|zk.PermCreate)...)
+		acl := append(zk.DigestACL(zk.PermAll, fmt.Sprint("user", i), "pw"), zk.WorldACL(zk.PermRead|zk.PermCreate|zk.PermDelete)...)
 		if _, err := w.conn.Create(fmt.Sprintf("/dir%d-ä", i), nil, 0, acl); err != nil {
 			w.t.Fatal(err)
 		}
