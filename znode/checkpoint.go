@@ -37,7 +37,11 @@ func (s *Store) Checkpoint(m Meta, next func(*Change) (more bool, err error)) er
 	if err := w.write(m, next); err != nil {
 		return err
 	}
-	return w.ingest()
+	if err := w.ingest(); err != nil {
+		return err
+	}
+	s.merge()
+	return nil
 }
 
 // checkpointWriter turns one checkpoint into sstables.

@@ -74,6 +74,7 @@ type Store struct {
 	tables sstable.WriterOptions
 	cuts   cutLimits
 	gate   storeGate
+	merger *merger
 
 	checkpointing sync.Mutex
 	failure       atomic.Pointer[error]
@@ -112,6 +113,7 @@ func (s *Store) Get(path, buf []byte, rec *Record) (found bool, out []byte, err 
 		return false, buf, err
 	}
 	defer s.gate.leave()
+	s.noteRead()
 	buf = appendNodeKey(buf[:0], path) // no longer needed when the data comes
 	value, it, err := s.seek(buf)
 	if err != nil {
@@ -148,6 +150,7 @@ func (s *Store) seek(key []byte) (value []byte, it *pebble.Iterator, err error) 
 // Children implements [Backend].
 func (s *Store) Children(path []byte, fn func(name []byte) bool) error {
 	lower, upper := childBounds(path)
+	s.noteRead()
 	return s.scan(lower, upper, func(key, _ []byte) (bool, error) {
 		return fn(key[len(lower):]), nil
 	})

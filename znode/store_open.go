@@ -32,7 +32,6 @@ const (
 	storeSyncBytes   = 512 << 10 // written to a file between two hints to the kernel
 	storeBloomBits   = 10
 	storeBaseBytes   = 64 << 20  // of the level above the last
-	storeTopLayers   = 6         // when half as many layers of tables overlap at the top, they are merged
 	storeMemtable    = 256 << 10 // never used: see Store
 	storeOpenFiles   = 500
 	storeTableFormat = pebble.FormatValueSeparation
@@ -43,7 +42,7 @@ const (
 // ([ErrStoreInUse]), that belongs to another program or a newer version
 // ([ErrStoreForeign]), or that is damaged ([ErrCorrupt]).
 func OpenStore(o StoreOptions) (*Store, error) {
-	s := &Store{opts: o, fs: o.FS, cuts: storeCutLimits}
+	s := &Store{opts: o, fs: o.FS, cuts: storeCutLimits, merger: newMerger()}
 	if s.fs == nil {
 		s.fs = vfs.Default
 	}
@@ -272,12 +271,13 @@ func (s *Store) pebbleOptions() *pebble.Options {
 		MaxOpenFiles:               storeOpenFiles,
 		BytesPerSync:               storeSyncBytes,
 		LBaseMaxBytes:              storeBaseBytes,
-		L0CompactionThreshold:      storeTopLayers,
-		L0StopWritesThreshold:      1000, // nothing is written but by Ingest, which does not wait
+		L0CompactionThreshold:      2 * mergeLayers, // which Pebble halves
+		L0StopWritesThreshold:      1000,            // nothing is written but by Ingest, which does not wait
 		CompactionConcurrencyRange: func() (int, int) { return 1, 1 },
 		Logger:                     storeLogger{s},
 		EventListener:              s.events(),
 	}
+	o.Experimental.CompactionScheduler = s.merger
 	for i := range o.Levels {
 		o.Levels[i].BlockSize = storeBlockBytes
 		o.Levels[i].FilterPolicy = bloom.FilterPolicy(storeBloomBits)

@@ -406,10 +406,10 @@ func TestStoreRefusesForeign(t *testing.T) {
 			fillPebble(t, dir, &pebble.Options{}, "someone", "else")
 		},
 		"a newer format": func(t *testing.T, dir string) {
-			fillPebble(t, dir, (&Store{opts: StoreOptions{Dir: dir}, fs: vfs.Default}).pebbleOptions(), string(keyFormat), "quorate tree 2")
+			fillPebble(t, dir, (&Store{opts: StoreOptions{Dir: dir}, fs: vfs.Default, merger: newMerger()}).pebbleOptions(), string(keyFormat), "quorate tree 2")
 		},
 		"no format key": func(t *testing.T, dir string) {
-			fillPebble(t, dir, (&Store{opts: StoreOptions{Dir: dir}, fs: vfs.Default}).pebbleOptions(), "x", "y")
+			fillPebble(t, dir, (&Store{opts: StoreOptions{Dir: dir}, fs: vfs.Default, merger: newMerger()}).pebbleOptions(), "x", "y")
 		},
 		"a file where the directory should be": func(t *testing.T, dir string) {
 			if err := errors.Join(os.RemoveAll(dir), os.WriteFile(dir, nil, 0o600)); err != nil {
