@@ -22,6 +22,9 @@ type attached struct {
 	// greeted says that the client has its session, readOnly that it is one of a server
 	// that serves reads only.
 	greeted, readOnly bool
+	// givenAt is the zxid of the tree when the client was given its session; 0 if the
+	// connection ended with that.
+	givenAt int64
 }
 
 // cconn is a connection between a client and a server.

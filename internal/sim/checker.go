@@ -261,7 +261,8 @@ func (s *sim) leaving(a *attached, out []byte) {
 	})
 }
 
-// greet notes what kind of session a connection has: the first packet tells.
+// greet notes what kind of session a connection has, and since when: the first packet
+// tells.
 func (a *attached) greet(out []byte) {
 	if a.greeted || len(out) == 0 {
 		return
@@ -271,6 +272,9 @@ func (a *attached) greet(out []byte) {
 	var resp wire.ConnectResponse
 	resp.Decode(&rd)
 	a.readOnly = resp.ReadOnly
+	if a.c.State() != replica.StateClosed {
+		a.givenAt = a.p.tree.LastZxid()
+	}
 }
 
 // transaction writes one for reading.

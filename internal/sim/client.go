@@ -33,6 +33,7 @@ type client struct {
 	passwd  []byte
 	ask     int32 // timeout asked for, ms
 	timeout int32
+	strays  int   // its connect requests that were given up although all is well: each may take it away once
 	seen    int64 // the latest zxid that an answer named
 	floor   int64 // what a sync has made sure of
 	xid     int32
@@ -98,6 +99,9 @@ func (c *client) tick() {
 	case clientDialing:
 	case clientGreeting:
 		if float64(s.now-c.since)*c.pace > float64(limit)/2 {
+			if s.well() && c.session != 0 {
+				c.strays++
+			}
 			c.drop("no answer to the connect request")
 		}
 	case clientConnected:
@@ -303,7 +307,7 @@ func (c *client) greeted(f []byte) {
 
 // forget gives up a session.
 func (c *client) forget() {
-	c.session, c.passwd, c.timeout, c.seen, c.floor, c.xid, c.readOnly = 0, nil, 0, 0, 0, 0, false
+	c.session, c.passwd, c.timeout, c.strays, c.seen, c.floor, c.xid, c.readOnly = 0, nil, 0, 0, 0, 0, 0, false
 	c.watches = watchSet{}
 	c.job.lost(c)
 }
@@ -340,7 +344,7 @@ func (c *client) lost(k *cconn, why string) {
 	if c.dead || c.conn != k {
 		return
 	}
-	if c.s.well() && !c.movedOn() && !c.job.closing && (c.state == clientConnected || !c.s.plan.member.NoLeaderServes) {
+	if c.s.well() && !c.movedOn() && !c.takenAway(k) && !c.job.closing && (c.state == clientConnected || !c.s.plan.member.NoLeaderServes) {
 		c.s.fault("%s loses its connection to %d, and all is well: %s", c, c.server+1, why)
 	}
 	c.drop(why)
@@ -352,6 +356,21 @@ func (c *client) lost(k *cconn, why string) {
 func (c *client) movedOn() bool {
 	m := c.s.oracle.sessions[c.session]
 	return m != nil && m.moved && c.since <= c.s.settledAt
+}
+
+// takenAway reports whether connection k ends because a stray connect request has taken
+// the session from it, and uses that up. All being well, a slow packet can still have a
+// client leave its server, and come to a leader that stands still. It gives up waiting and
+// goes to another server; the leader, when it goes on, finds both requests and cannot tell
+// which is the later one. That the stray was carried out shows: the session has moved once
+// more since the server gave it to the client, or what was asked for there was refused.
+func (c *client) takenAway(k *cconn) bool {
+	m := c.s.oracle.sessions[c.session]
+	if c.strays == 0 || m == nil || !m.moved && m.movedAt <= k.server.givenAt {
+		return false
+	}
+	c.strays--
+	return true
 }
 
 // kill is the end of the client.

@@ -55,8 +55,14 @@ func (o *oracle) request(c *commit) {
 		return
 	}
 	m := o.requests(h.ClientID)
-	if h.Cxid == 0 && (h.Type == wire.OpCloseSession || c.code == wire.ErrSessionMoved) {
-		return // an expiry; or the leader says that the session has moved
+	if h.Cxid == 0 && c.code == wire.ErrSessionMoved {
+		if m != nil {
+			m.movedAt = h.Zxid
+		}
+		return
+	}
+	if h.Cxid == 0 && h.Type == wire.OpCloseSession {
+		return // an expiry
 	}
 	if m == nil {
 		if h.Type != wire.OpError {

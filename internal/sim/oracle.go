@@ -63,6 +63,7 @@ type msession struct {
 	opened, closed int64 // zxids; 0 while it is open
 	timeout        int32 // ms
 	moved          bool  // its last request was refused, because it has moved
+	movedAt        int64 // zxid of the leader's latest word that it has moved
 	cxids          map[int32]int64
 	last           int32 // the latest request that was carried out
 }
