@@ -124,8 +124,9 @@ func (r *rarely) pass(now int64) bool {
 	return now-last >= 1000 && r.last.CompareAndSwap(last, now)
 }
 
-// release forgets a connection that is closed. The loop is to be told, as after submit.
-func (s *Server) release(c *conn) {
+// release forgets a connection that is closed. The loop is to be told, as after submit,
+// of what waits.
+func (s *Server) release(c *conn) (waiting int) {
 	ip := c.remote.Addr()
 	s.connMu.Lock()
 	delete(s.conns, c)
@@ -133,7 +134,7 @@ func (s *Server) release(c *conn) {
 		delete(s.perIP, ip)
 	}
 	s.connMu.Unlock()
-	s.loop.submit(replica.Submission{Kind: replica.SubmitDetach, Client: c.client})
+	return s.loop.submit(replica.Submission{Kind: replica.SubmitDetach, Client: c.client})
 }
 
 // closeConns closes every connection.

@@ -105,10 +105,11 @@ func (l *loop) isOff() bool {
 	return l.off
 }
 
-// submit hands submissions to the loop; signal or help is to follow. It waits while too
-// much is waiting already.
-func (l *loop) submit(subs ...replica.Submission) {
+// submit hands submissions to the loop; signal or help is to follow. It returns how many
+// wait with them, and waits itself while they are too much already.
+func (l *loop) submit(subs ...replica.Submission) (waiting int) {
 	l.mu.Lock()
+	defer l.mu.Unlock()
 	for len(l.in.bodies) > inboxBytesMax && !l.off {
 		l.signal()
 		l.room.Wait()
@@ -116,7 +117,7 @@ func (l *loop) submit(subs ...replica.Submission) {
 	for _, s := range subs {
 		l.in.add(s)
 	}
-	l.mu.Unlock()
+	return len(l.in.subs)
 }
 
 // do runs f within a step of the loop's goroutine, soon. It is false when the loop is off.
@@ -160,8 +161,8 @@ func (l *loop) help(f func() error) {
 	}
 }
 
-// helpMax is how many submissions or messages of peers are so little work that whoever
-// brings them sees to them. A poller reads nothing meanwhile.
+// helpMax is how many submissions or messages of peers may wait for whoever has brought
+// the last of them to see to them all. A poller reads nothing meanwhile.
 const helpMax = 16
 
 // helpOnce is step for help.

@@ -187,8 +187,9 @@ func (w *member) Step(ms []zab.Message) {
 	for i := range ms {
 		w.inboxBytes += len(ms[i].Data) + len(ms[i].Auth)
 	}
+	waiting := len(w.inbox)
 	w.mu.Unlock()
-	if len(ms) <= helpMax {
+	if waiting <= helpMax {
 		w.l.help(w.l.helpOnce)
 	} else {
 		w.l.signal()

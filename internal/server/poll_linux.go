@@ -35,8 +35,8 @@ type poller struct {
 	wake int // an eventfd
 	buf  []byte
 	subs []replica.Submission
-	// submitted is how many submissions the loop was given in this round.
-	submitted int
+	// waiting is how many submissions waited when this poller added some in this round.
+	waiting int
 	// listeners are descriptors that belong to the server.
 	listeners []int
 	// settled is the last question of Server.settle that this poller has answered.
@@ -308,8 +308,8 @@ func (p *poller) run() {
 
 // bring has the loop look at what was submitted in this round.
 func (p *poller) bring() {
-	n := p.submitted
-	p.submitted = 0
+	n := p.waiting
+	p.waiting = 0
 	switch {
 	case n == 0:
 	case n <= helpMax:
@@ -538,8 +538,7 @@ func (c *polled) digest(data []byte) (rest []byte, ok bool) {
 		c.feeding.Store(feedReady)
 	}
 	if len(subs) > 0 {
-		c.s.loop.submit(subs...)
-		c.p.submitted += len(subs)
+		c.p.waiting = c.s.loop.submit(subs...)
 		clear(subs)
 	}
 	c.p.subs = subs
@@ -804,7 +803,6 @@ func (c *polled) detachFD() (fd int) {
 	c.p.mu.Lock()
 	delete(c.p.conns, fd)
 	c.p.mu.Unlock()
-	c.s.release(&c.conn)
-	c.p.submitted++
+	c.p.waiting = c.s.release(&c.conn)
 	return fd
 }
