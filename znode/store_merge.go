@@ -20,6 +20,25 @@ const (
 	mergeBytesUnread  = 256 << 20
 )
 
+// noteRead has sstables merged if many znodes are read from disk.
+func (s *Store) noteRead() {
+	if s.merger.noteRead() {
+		go func() {
+			if s.enter() == nil {
+				defer s.gate.leave()
+				s.merge()
+			}
+		}()
+	}
+}
+
+// merge has sstables merged if that is due.
+func (s *Store) merge() {
+	if s.merger.due(&s.db.Metrics().Levels[0]) {
+		s.merger.begin()
+	}
+}
+
 // merger tells Pebble when to merge sstables, one merge at a time. Pebble itself would at
 // any time merge from mergeLayers on, for the sake of reads, of which a tree that is in memory
 // makes none.
@@ -71,40 +90,25 @@ func (m *merger) begin() {
 	m.grant()
 }
 
-// noteRead has sstables merged if many znodes are read from disk.
-func (s *Store) noteRead() {
-	if s.merger.noteRead() {
-		go func() {
-			if s.enter() == nil {
-				defer s.gate.leave()
-				s.merge()
-			}
-		}()
-	}
-}
-
-// merge has sstables merged if that is due.
-func (s *Store) merge() {
-	if s.merger.due(&s.db.Metrics().Levels[0]) {
-		s.merger.begin()
-	}
-}
-
-// grant begins the next merge, if it is time for one.
+// grant begins the next merge, if it is time for one. Pebble is asked without the lock, and
+// may end the goroutine then (see [storeLogger.Fatalf]).
 func (m *merger) grant() {
 	m.mu.Lock()
-	defer m.mu.Unlock()
 	for m.granting {
 		m.granted.Wait()
 	}
-	if !m.open || m.running || m.ended {
+	now := m.open && !m.running && !m.ended
+	if now {
+		m.granting, m.running = true, true // it may be over before Schedule returns
+	}
+	m.mu.Unlock()
+	if !now {
 		return
 	}
-	m.granting, m.running = true, true // it may be over before Schedule returns
-	m.mu.Unlock()
 	waiting, _ := m.db.GetWaitingCompaction()
 	begun := waiting && m.db.Schedule(m)
 	m.mu.Lock()
+	defer m.mu.Unlock()
 	if !begun {
 		m.open, m.running = false, false
 	}

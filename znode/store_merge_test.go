@@ -3,8 +3,11 @@ package znode
 import (
 	"fmt"
 	"path/filepath"
+	"runtime"
 	"testing"
 	"time"
+
+	"github.com/cockroachdb/pebble/v2"
 )
 
 // layer writes a checkpoint that changes the same znodes as all others do.
@@ -104,5 +107,28 @@ func TestCloseWhileMerging(t *testing.T) {
 		}
 		again := openTestStore(t, nil, dir)
 		readOften(t, again, 1)
+	}
+}
+
+// ending is a database that ends the goroutine that asks it, as one does that cannot go on.
+type ending struct{ pebble.DBForCompaction }
+
+func (ending) GetWaitingCompaction() (bool, pebble.WaitingCompaction) {
+	runtime.Goexit()
+	return false, pebble.WaitingCompaction{}
+}
+
+// The process outlives it, to say why.
+func TestPebbleEndsWhileItIsAsked(t *testing.T) {
+	m := newMerger()
+	m.Register(1, ending{})
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		m.begin()
+	}()
+	<-done
+	if may, _ := m.TrySchedule(); may {
+		t.Error("a merge may begin in a database that cannot go on")
 	}
 }
