@@ -20,6 +20,7 @@ import (
 
 	"github.com/quorate/quorate/conf"
 	"github.com/quorate/quorate/internal/server"
+	"github.com/quorate/quorate/internal/sysmon"
 )
 
 const serverLong = `Runs a server. Without a file it is a standalone one on 127.0.0.1:2181 with its
@@ -63,7 +64,9 @@ func runServer(ctx context.Context, stdout, stderr io.Writer, path string, sets 
 	for _, w := range warnings {
 		log.Warn("configuration", zap.String("what", w.String()))
 	}
-	tuneRuntime()
+	if err := tuneRuntime(); err != nil {
+		log.Debug("the scheduler's monitor", zap.Error(err))
+	}
 	s, err := openServer(ctx, cfg, log)
 	if err != nil {
 		return err
@@ -78,23 +81,29 @@ func runServer(ctx context.Context, stdout, stderr io.Writer, path string, sets 
 
 // tuneRuntime lets the collector run less often than Go's default would on a
 // heap this small: the tree is outside of it, so what is left is requests.
-func tuneRuntime() {
+//
+// Its error says what could not be done; the server runs as well, a little less fast.
+func tuneRuntime() error {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(400)
 	}
 	// The server's pollers wait in the kernel, and so do the writers of the log
 	// and of checkpoints, each in the place of a processor until the scheduler's
-	// monitor takes it away. While a place is free the monitor leaves it alone,
-	// and sleeps longer; when none is it wakes every 20 us, which costs a tenth
-	// of what a write costs.
+	// monitor takes it away. So there are places for all of them, and the monitor
+	// need not look every 20 us.
 	if os.Getenv("GOMAXPROCS") == "" {
-		runtime.GOMAXPROCS(runtime.NumCPU() + runtime.NumCPU()/2 + placesOfDisks)
+		runtime.GOMAXPROCS(runtime.NumCPU() + runtime.NumCPU()/2 + placesInKernel)
 	}
+	return sysmon.Relax(monitorSlack)
 }
 
-// placesOfDisks is how many goroutines may be in the kernel to write to disks: of
-// the log, of a checkpoint, and of Pebble's merges.
-const placesOfDisks = 3
+const (
+	// placesInKernel is how many goroutines may be in the kernel besides the pollers of
+	// clients: to write the log, a checkpoint, and Pebble's merges, and to wait for other servers.
+	placesInKernel = 4
+	// monitorSlack is how much longer than 20 us the scheduler's monitor may sleep.
+	monitorSlack = 2 * time.Millisecond
+)
 
 // announce says where the server is and what it found.
 func announce(w io.Writer, cfg *conf.Config, s *server.Server) {
