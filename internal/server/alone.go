@@ -30,17 +30,19 @@ type alone struct {
 
 func newAlone(s *Server) *alone {
 	a := &alone{s: s, l: s.loop, building: new(txnlog.Batch)}
-	a.disk = disk{a: a, work: make(chan diskWork, 64), idle: make(chan struct{})}
+	a.disk.a, a.disk.idle = a, make(chan struct{})
 	return a
 }
 
 // start implements stage.
-func (a *alone) start() { go a.disk.run() }
+func (a *alone) start() {
+	a.disk.bell.open()
+	go a.disk.run()
+}
 
 // end implements stage. The loop has waited for all that was written.
 func (a *alone) end() error {
-	close(a.disk.work)
-	<-a.disk.idle
+	a.disk.end()
 	return nil
 }
 
@@ -55,16 +57,16 @@ func (a *alone) done() bool { return a.writing+len(a.written)+a.building.Len() =
 
 // rollLog implements stage. What is applied is durable.
 func (a *alone) rollLog(f func(error)) {
-	a.disk.work <- diskWork{other: func() { a.s.txns.Roll(); f(nil) }}
+	a.disk.push(diskWork{other: func() { a.s.txns.Roll(); f(nil) }})
 }
 
 // purgeLog implements stage.
 func (a *alone) purgeLog(checkpoint int64) {
-	a.disk.work <- diskWork{other: func() {
+	a.disk.push(diskWork{other: func() {
 		if _, err := a.s.history.purge(checkpoint, a.s.cfg.LogRetainBytes); err != nil {
 			a.s.log.Error("purging the transaction log", zap.Error(err))
 		}
-	}}
+	}})
 }
 
 // step implements stage. It first lets the disk work, then applies what that has finished.
@@ -153,7 +155,7 @@ func (a *alone) giveToDisk() {
 	b := a.building
 	a.building = a.newBatch()
 	a.writing++
-	a.disk.work <- diskWork{batch: b}
+	a.disk.push(diskWork{batch: b})
 }
 
 func (a *alone) newBatch() *txnlog.Batch {
@@ -181,8 +183,12 @@ func (a *alone) apply(b *txnlog.Batch) error {
 // disk is the goroutine that alone writes the transaction log.
 type disk struct {
 	a    *alone
-	work chan diskWork
-	idle chan struct{} // closed when the goroutine has ended
+	bell bell // rung when there is something in the queue, or at the end
+
+	mu    sync.Mutex
+	queue []diskWork
+	ended bool
+	idle  chan struct{} // closed when the goroutine has ended
 }
 
 // diskWork is a batch to make durable, or something else to do with the log.
@@ -191,23 +197,66 @@ type diskWork struct {
 	other func()
 }
 
+func (d *disk) push(w diskWork) {
+	d.mu.Lock()
+	d.queue = append(d.queue, w)
+	d.mu.Unlock()
+	d.bell.ring()
+}
+
+// end stops the goroutine when it has done what was pushed.
+func (d *disk) end() {
+	d.mu.Lock()
+	d.ended = true
+	d.mu.Unlock()
+	d.bell.ring()
+	<-d.idle
+	d.bell.close()
+}
+
 func (d *disk) run() {
 	defer close(d.idle)
-	for w := range d.work {
-		if w.other != nil {
-			w.other()
-			continue
+	var ws []diskWork
+	for ended := false; ; {
+		if ws, ended = d.take(ws); len(ws) == 0 && ended {
+			return
 		}
-		err := d.write(w.batch)
-		d.a.mu.Lock()
-		if err != nil {
-			d.a.failed = fmt.Errorf("transaction log: %w", err)
-		} else {
-			d.a.durable = append(d.a.durable, w.batch)
+		for i := range ws {
+			d.perform(ws[i])
 		}
-		d.a.mu.Unlock()
-		d.a.l.help(d.a.stepAtDisk)
 	}
+}
+
+// take waits for work. spare is a list that is not needed any more.
+func (d *disk) take(spare []diskWork) (ws []diskWork, ended bool) {
+	clear(spare)
+	for {
+		d.mu.Lock()
+		if ws, ended = d.queue, d.ended; len(ws) > 0 {
+			d.queue = spare[:0]
+		}
+		d.mu.Unlock()
+		if len(ws) > 0 || ended {
+			return ws, ended
+		}
+		d.bell.wait()
+	}
+}
+
+func (d *disk) perform(w diskWork) {
+	if w.other != nil {
+		w.other()
+		return
+	}
+	err := d.write(w.batch)
+	d.a.mu.Lock()
+	if err != nil {
+		d.a.failed = fmt.Errorf("transaction log: %w", err)
+	} else {
+		d.a.durable = append(d.a.durable, w.batch)
+	}
+	d.a.mu.Unlock()
+	d.a.l.help(d.a.stepAtDisk)
 }
 
 func (d *disk) write(b *txnlog.Batch) error {

@@ -18,14 +18,17 @@ type puppet struct {
 }
 
 // Step implements [transport.Handler].
-func (p *puppet) Step(ms []zab.Message) {
+func (p *puppet) Step(ms []zab.Message) time.Duration {
 	for _, m := range ms {
 		select {
 		case p.seen <- m:
 		default: // nobody looks any more
 		}
 	}
+	return 0
 }
+
+func (p *puppet) Settle() {}
 
 // puppet has server id of the team be played by the test.
 func (g *team) puppet(t *testing.T, id int64) *puppet {

@@ -47,6 +47,7 @@ type member struct {
 	mu         sync.Mutex
 	inbox      []zab.Message // from peers and about connections
 	inboxBytes int
+	proposed   bool      // a leader's PROPOSALs are among them
 	room       sync.Cond // inbox has shrunk, or the loop has stopped
 	// forwarded is how many bytes of members' requests wait for this leader.
 	forwarded atomic.Int64
@@ -60,7 +61,7 @@ type member struct {
 }
 
 // peerInboxMax and peerInboxBytesMax are how many messages of peers, and how many bytes
-// of them, may wait for the loop; their readers wait at the bound.
+// of them, may wait for the loop; who reads them waits at the bound.
 const (
 	peerInboxMax      = 1 << 16
 	peerInboxBytesMax = 64 << 20
@@ -177,38 +178,55 @@ type lockedRand struct{}
 func (lockedRand) Intn(n int) int { return rand.IntN(n) }
 
 // Step implements [transport.Handler].
-func (w *member) Step(ms []zab.Message) {
-	w.slowDown(ms)
+func (w *member) Step(ms []zab.Message) (pause time.Duration) {
 	w.mu.Lock()
+	defer w.mu.Unlock()
 	for (len(w.inbox) > peerInboxMax || w.inboxBytes > peerInboxBytesMax) && !w.l.isOff() {
+		w.l.signal()
 		w.room.Wait()
 	}
 	w.inbox = append(w.inbox, ms...)
+	requests := false
 	for i := range ms {
 		w.inboxBytes += len(ms[i].Data) + len(ms[i].Auth)
+		w.proposed = w.proposed || ms[i].Type == zab.Proposal
+		requests = requests || ms[i].Type == zab.Request
 	}
-	waiting := len(w.inbox)
-	w.mu.Unlock()
-	if waiting <= helpMax {
-		w.l.help(w.l.helpOnce)
-	} else {
-		w.l.signal()
+	if requests {
+		pause = w.forwardingPause()
 	}
+	return pause
 }
 
-// slowDown has the connection of a member that sends requests wait while too many wait
-// already. See forwardedBytesMax.
-func (w *member) slowDown(ms []zab.Message) {
-	times := w.forwarded.Load() / forwardedBytesMax
-	if times == 0 || !slices.ContainsFunc(ms, func(m zab.Message) bool { return m.Type == zab.Request }) {
-		return
+// forwardingPause is for how long the connection of a member that sends requests is not to be
+// read. See forwardedBytesMax.
+func (w *member) forwardingPause() time.Duration {
+	return min(time.Duration(w.forwarded.Load()/forwardedBytesMax)*forwardPause, forwardPauseMax)
+}
+
+// Settle implements [transport.Handler].
+func (w *member) Settle() {
+	w.mu.Lock()
+	waiting, proposed := len(w.inbox), w.proposed
+	w.proposed = false
+	w.mu.Unlock()
+	switch {
+	case waiting == 0: // somebody has taken it
+	case proposed && w.disk.isQuick():
+		w.disk.promise()
+		w.l.help(w.l.helpOnce)
+		w.disk.keepPromise()
+	case waiting <= helpMax:
+		w.l.help(w.l.helpOnce)
+	default:
+		w.l.signal()
 	}
-	time.Sleep(min(time.Duration(times)*forwardPause, forwardPauseMax))
 }
 
 // start implements stage.
 func (w *member) start() {
 	w.net.Start()
+	w.disk.bell.open()
 	go w.disk.run()
 }
 
@@ -450,16 +468,21 @@ func (w *member) event(e *zab.Event) {
 
 // memberDisk is the goroutine that alone writes to the log and the epoch files.
 type memberDisk struct {
-	w *member
+	w    *member
+	bell bell // rung when there is something in the queue, or at the end
 
-	mu     sync.Mutex
-	wake   sync.Cond
-	queue  []diskOrder
-	ended  bool
-	idle   chan struct{} // closed when the goroutine has ended
-	seq    uint64        // durable up to here, and not told yet
-	fresh  *znode.Tree
-	failed error
+	working sync.Mutex // held by whoever carries out orders
+	broken  error      // what the disk has failed with; theirs
+
+	mu        sync.Mutex
+	queue     []diskOrder
+	promises  int       // callers that will see to the queue
+	quickFrom time.Time // not before this is the disk taken to be quick
+	ended     bool
+	idle      chan struct{} // closed when the goroutine has ended
+	seq       uint64        // durable up to here, and not told yet
+	fresh     *znode.Tree
+	failed    error
 
 	send  func([]zab.Message)
 	leave []zab.Message   // the goroutine's own
@@ -480,7 +503,6 @@ type diskOrder struct {
 
 func (d *memberDisk) init(w *member) {
 	d.w, d.idle = w, make(chan struct{})
-	d.wake.L = &d.mu
 	d.send = func(ms []zab.Message) { w.net.Send(ms) }
 }
 
@@ -492,9 +514,12 @@ func (d *memberDisk) push(o diskOrder) {
 	}
 	o.after = append(own, o.after...)
 	d.queue = append(d.queue, o)
-	ended := d.ended
+	// A step may wait for what is no write.
+	ended, promised := d.ended, d.promises > 0 && o.other == nil
 	d.mu.Unlock()
-	d.wake.Signal()
+	if !promised {
+		d.bell.ring()
+	}
 	if ended {
 		d.refuse()
 	}
@@ -519,8 +544,9 @@ func (d *memberDisk) end() error {
 	d.mu.Lock()
 	d.ended = true
 	d.mu.Unlock()
-	d.wake.Signal()
+	d.bell.ring()
 	<-d.idle
+	d.bell.close()
 	d.refuse()
 	_, _, err := d.news()
 	if err != nil {
@@ -541,27 +567,88 @@ func (d *memberDisk) news() (seq uint64, installed *znode.Tree, err error) {
 
 func (d *memberDisk) run() {
 	defer close(d.idle)
-	var failed error
 	for {
-		orders, ended := d.take()
-		if len(orders) == 0 && ended {
+		orders, ended := d.work()
+		if orders == 0 && ended {
 			return
 		}
-		for len(orders) > 0 {
-			n := d.perform(orders, &failed)
-			orders = orders[n:]
+		if orders == 0 {
+			d.bell.wait()
 		}
 	}
 }
 
-func (d *memberDisk) take() (orders []diskOrder, ended bool) {
+// work carries out what is in the queue.
+func (d *memberDisk) work() (orders int, ended bool) {
+	d.working.Lock()
+	defer d.working.Unlock()
+	d.mu.Lock()
+	os, ended := d.queue, d.ended
+	d.queue = nil
+	d.mu.Unlock()
+	d.performAll(os)
+	return len(os), ended
+}
+
+// performAll carries out orders. The caller holds d.working.
+func (d *memberDisk) performAll(orders []diskOrder) {
+	for len(orders) > 0 {
+		n := d.perform(orders, &d.broken)
+		orders = orders[n:]
+	}
+}
+
+// diskQuick is how long a write may take for others than the disk's goroutine to make the next,
+// and diskSlowFor for how long they do not after one that took longer.
+const (
+	diskQuick   = 5 * time.Millisecond
+	diskSlowFor = time.Second
+)
+
+// isQuick reports whether a write would not keep its caller for long, by what the last ones took.
+func (d *memberDisk) isQuick() bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	for len(d.queue) == 0 && !d.ended {
-		d.wake.Wait()
+	return d.quickFrom.IsZero() || time.Now().After(d.quickFrom)
+}
+
+// promise has whoever pushes an order not wake the disk's goroutine: the caller sees to it, with
+// keepPromise, which is to follow soon. A learner has nothing better to do than to write what it was proposed, and the
+// hand-over would cost as much as the write: what comes meanwhile leaves with the next.
+func (d *memberDisk) promise() {
+	d.mu.Lock()
+	d.promises++
+	d.mu.Unlock()
+}
+
+// keepPromise carries out what is in the queue, if that is nothing but entries for the log and nobody is at
+// it; else it wakes the disk's goroutine. The caller holds no lock that a step takes.
+func (d *memberDisk) keepPromise() {
+	if d.working.TryLock() {
+		d.performAll(d.takeAppends())
+		d.working.Unlock()
+	}
+	d.mu.Lock()
+	d.promises--
+	left := len(d.queue) > 0
+	d.mu.Unlock()
+	if left {
+		d.bell.ring()
+	}
+}
+
+// takeAppends empties the queue if there is nothing in it but entries for the log.
+func (d *memberDisk) takeAppends() (orders []diskOrder) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for i := range d.queue {
+		o := &d.queue[i]
+		if o.other != nil || slices.ContainsFunc(o.writes, func(w zab.Write) bool { return w.Kind != zab.WriteAppend }) {
+			return nil
+		}
 	}
 	orders, d.queue = d.queue, nil
-	return orders, d.ended
+	return orders
 }
 
 // perform carries out the first order, and all that follow of its kind: writes that
@@ -619,6 +706,11 @@ func (d *memberDisk) write(ws []zab.Write) (installed *znode.Tree, err error) {
 	installed, err = d.w.store.write(ws)
 	took := time.Since(start)
 	d.w.s.stats.fsync(took)
+	if took > diskQuick {
+		d.mu.Lock()
+		d.quickFrom = time.Now().Add(diskSlowFor)
+		d.mu.Unlock()
+	}
 	if took > d.w.s.cfg.SyncWarn {
 		d.w.s.stats.slowSyncs.Add(1)
 		d.w.s.log.Warn("writing to the transaction log was slow", zap.Duration("took", took), zap.Int("writes", len(ws)))

@@ -2,7 +2,10 @@ package server
 
 import (
 	"errors"
+	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"go.uber.org/zap"
 
@@ -73,18 +76,17 @@ func TestOrdersKeepNoListOfTheCore(t *testing.T) {
 	w.disk.init(w)
 	var left []zab.Message
 	w.disk.send = func(ms []zab.Message) { left = append(left, ms...) }
-	var failed error
 	core := make([]zab.Delayed, 0, 4)
 	for zxid := int64(1); zxid <= 3; zxid++ {
 		w.disk.push(diskOrder{writes: []zab.Write{{Seq: uint64(zxid)}}, after: core[:0]}) // nothing waits for it
-		if orders, _ := w.disk.take(); w.disk.perform(orders, &failed) != 1 {
-			t.Fatal("no order")
+		if orders, _ := w.disk.work(); orders != 1 {
+			t.Fatalf("%d orders", orders)
 		}
 		core = append(core[:0], zab.Delayed{Message: zab.Message{Type: zab.Ack, Zxid: zxid}})
 		w.disk.push(diskOrder{writes: []zab.Write{{Seq: uint64(zxid)}}, after: core})
 		clear(core) // used again
-		if orders, _ := w.disk.take(); w.disk.perform(orders, &failed) != 1 {
-			t.Fatal("no order")
+		if orders, _ := w.disk.work(); orders != 1 {
+			t.Fatalf("%d orders", orders)
 		}
 	}
 	for i, m := range left {
@@ -95,4 +97,110 @@ func TestOrdersKeepNoListOfTheCore(t *testing.T) {
 	if len(left) != 3 {
 		t.Errorf("%d messages left", len(left))
 	}
+}
+
+// countingDisk remembers which kinds it wrote.
+type countingDisk struct {
+	memberStore
+	mu    sync.Mutex
+	kinds []zab.WriteKind
+	slow  time.Duration
+}
+
+func (c *countingDisk) write(ws []zab.Write) (*znode.Tree, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for i := range ws {
+		c.kinds = append(c.kinds, ws[i].Kind)
+	}
+	time.Sleep(c.slow)
+	return nil, nil
+}
+
+func (c *countingDisk) written() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.kinds)
+}
+
+// newPromised returns a disk whose goroutine has not begun.
+func newPromised(slow time.Duration) (*memberDisk, *countingDisk) {
+	c := &countingDisk{slow: slow}
+	w := &member{s: &Server{log: zap.NewNop()}, store: c}
+	w.s.cfg.SyncWarn = time.Hour
+	w.l = endedLoop(w.s)
+	w.disk.init(w)
+	return &w.disk, c
+}
+
+// Whoever promised to see to the queue writes the entries that were pushed meanwhile; the disk's goroutine is
+// not even woken.
+func TestPromiseIsKept(t *testing.T) {
+	d, c := newPromised(0)
+	d.promise()
+	for seq := uint64(1); seq <= 3; seq++ {
+		d.push(diskOrder{writes: []zab.Write{{Seq: seq, Kind: zab.WriteAppend}}})
+	}
+	if c.written() != 0 {
+		t.Error("something was written before the promise was kept")
+	}
+	d.keepPromise()
+	if seq, _, err := d.news(); c.written() != 3 || seq != 3 || err != nil {
+		t.Errorf("%d writes, durable up to %d, error %v", c.written(), seq, err)
+	}
+	if d.bell.state.Load() != bellQuiet {
+		t.Error("the goroutine was woken")
+	}
+	d.push(diskOrder{writes: []zab.Write{{Seq: 4, Kind: zab.WriteAppend}}})
+	if c.written() != 3 || d.bell.state.Load() != bellRung {
+		t.Error("without a promise the goroutine must be woken")
+	}
+}
+
+// What is no entry of the log is left to the disk's goroutine, and what is no write wakes it at once: the step
+// that pushed it may wait for it.
+func TestPromiseIsForEntriesOnly(t *testing.T) {
+	for _, o := range []diskOrder{
+		{writes: []zab.Write{{Seq: 2, Kind: zab.WriteInstall}}},
+		{other: func(error) {}},
+	} {
+		d, c := newPromised(0)
+		d.promise()
+		d.push(diskOrder{writes: []zab.Write{{Seq: 1, Kind: zab.WriteAppend}}})
+		d.push(o)
+		if rung := d.bell.state.Load() == bellRung; rung != (o.other != nil) {
+			t.Errorf("woken by %+v: %v", o, rung)
+		}
+		d.keepPromise()
+		if c.written() != 0 || d.bell.state.Load() != bellRung {
+			t.Errorf("%d writes were made by whoever promised, the goroutine was woken: %v", c.written(), d.bell.state.Load() == bellRung)
+		}
+		d.bell.open()
+		go d.run()
+		if err := d.end(); err != nil || c.written() != len(o.writes)+1 {
+			t.Errorf("%d writes in all, %v", c.written(), err)
+		}
+	}
+}
+
+// Behind a write that took long, nobody waits for the next but the disk's goroutine.
+func TestSlowDiskIsLeftToItsGoroutine(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d, c := newPromised(diskQuick + 1)
+		if !d.isQuick() {
+			t.Error("a disk that nobody has used is slow")
+		}
+		d.push(diskOrder{writes: []zab.Write{{Seq: 1, Kind: zab.WriteAppend}}})
+		d.work()
+		if d.isQuick() {
+			t.Error("it is quick still")
+		}
+		time.Sleep(diskSlowFor + 1)
+		c.slow = diskQuick
+		d.push(diskOrder{writes: []zab.Write{{Seq: 2, Kind: zab.WriteAppend}}})
+		d.work()
+		if !d.isQuick() {
+			t.Error("it is slow for ever")
+		}
+	})
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/quorate/quorate/zab"
 )
@@ -65,7 +66,7 @@ type echo struct {
 	acks []zab.Message
 }
 
-func (e *echo) Step(ms []zab.Message) {
+func (e *echo) Step(ms []zab.Message) time.Duration {
 	e.acks = e.acks[:0]
 	for i := range ms {
 		switch ms[i].Type {
@@ -78,7 +79,10 @@ func (e *echo) Step(ms []zab.Message) {
 		}
 	}
 	e.tr.Send(e.acks)
+	return 0
 }
+
+func (e *echo) Settle() {}
 
 // counter commits what is acknowledged, and tells how far that is.
 type counter struct {
@@ -89,7 +93,7 @@ type counter struct {
 	commits []zab.Message
 }
 
-func (c *counter) Step(ms []zab.Message) {
+func (c *counter) Step(ms []zab.Message) time.Duration {
 	c.commits = c.commits[:0]
 	for i := range ms {
 		switch ms[i].Type {
@@ -106,7 +110,10 @@ func (c *counter) Step(ms []zab.Message) {
 	case c.news <- struct{}{}:
 	default:
 	}
+	return 0
 }
+
+func (c *counter) Settle() {}
 
 // BenchmarkLoopback: one follower over TCP on this machine; PROPOSAL there, ACK back, COMMIT there. One operation is all
 // three.

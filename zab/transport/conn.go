@@ -44,15 +44,22 @@ type conn struct {
 	failOnce sync.Once
 	cause    error // of the end, once the reader is done
 
+	// The reader's, which is readers where there is one.
 	in    slab
-	batch []zab.Message // the reader's
+	want  int // how long the packet under way is, as far as known
+	batch []zab.Message
+	snap  zab.Message   // a SNAP whose stream is next
+	pause time.Duration // before the next read
 
 	heard    atomic.Int64 // Unix ns of the last read
 	received atomic.Int64 // packets
 }
 
-func newConn(t *Transport, nc net.Conn, sid int64, dialled bool) *conn {
-	c := &conn{t: t, nc: nc, sid: sid, dialled: dialled, since: time.Now(), in: newSlab(nc), direct: newDirect(nc)}
+// newConn makes a connection of nc, which is the connection's from here on. in is what has been read from it.
+func newConn(t *Transport, nc net.Conn, in slab, sid int64, dialled bool) *conn {
+	c := &conn{t: t, nc: nc, sid: sid, dialled: dialled, since: time.Now(), in: in, want: packetLeastBytes}
+	t.readers.takeOver(c)
+	c.direct = newDirect(c.nc)
 	c.out.init(!dialled)
 	c.heard.Store(c.since.UnixNano())
 	return c
@@ -117,9 +124,9 @@ func (t *Transport) connect(sid int64, d *dialing) {
 	}
 	var c *conn
 	if err == nil {
-		c = newConn(t, nc, sid, true)
+		c = newConn(t, nc, newSlab(nc), sid, true)
 		if err = t.register(c); err != nil {
-			t.discard(nc)
+			t.discard(c.nc)
 		}
 	}
 	if err != nil {
@@ -140,14 +147,14 @@ func (t *Transport) greetLearner(nc net.Conn, introduced func()) {
 		return
 	}
 	introduced()
-	c := newConn(t, nc, m.From, false)
-	c.in, c.observer = in, m.Type == zab.ObserverInfo
+	c := newConn(t, nc, in, m.From, false)
+	c.observer = m.Type == zab.ObserverInfo
 	if err := t.register(c); err != nil {
-		t.log.Warn("a learner is refused", zap.Int64("sid", m.From), zap.Stringer("from", nc.RemoteAddr()), zap.Error(err))
-		t.discard(nc)
+		t.log.Warn("a learner is refused", zap.Int64("sid", m.From), zap.Stringer("from", c.nc.RemoteAddr()), zap.Error(err))
+		t.discard(c.nc)
 		return
 	}
-	setUserTimeout(nc, t.o.joinLimit())
+	setUserTimeout(c.nc, t.o.joinLimit())
 	m.Conn, m.To = c.id, t.o.ID
 	c.run(m)
 }
@@ -238,21 +245,72 @@ func (c *conn) write() {
 	}
 }
 
-// read is the reader: it gives the handler all messages, until the connection ends.
+var (
+	errSnapComes = errors.New("a snapshot comes") // it is c.snap; its stream is next
+	errPause     = errors.New("not to be read for a while")
+)
+
+// read gives the handler all messages, until the connection ends.
 func (c *conn) read() error {
-	for want := packetLeastBytes; ; {
-		more, err := c.digest()
+	for {
+		err := c.serve()
+		switch {
+		case errors.Is(err, errSnapComes):
+			if err := c.receiveSnapshot(c.snap); err != nil {
+				return err
+			}
+		case errors.Is(err, errPause):
+			if !pause(c.t.ctx, c.pause) {
+				return ErrStopped
+			}
+			c.pause = 0
+		default:
+			return err
+		}
+	}
+}
+
+// serve gives the handler what comes, until the connection ends, a snapshot comes or the handler wants a pause.
+func (c *conn) serve() error {
+	err := c.look()
+	c.t.settle()
+	if err != nil {
+		return err
+	}
+	if ok, err := c.t.readers.serve(c); ok {
+		return err
+	}
+	for {
+		if err := c.fill(); err != nil {
+			return err
+		}
+		err := c.look()
+		c.t.settle()
 		if err != nil {
 			return err
 		}
-		if more > 0 {
-			want = more
-		}
-		if err := c.in.fill(want); err != nil {
-			return err
-		}
-		c.heard.Store(time.Now().UnixNano())
 	}
+}
+
+// fill reads once.
+func (c *conn) fill() error {
+	if err := c.in.fill(c.want); err != nil {
+		return err
+	}
+	c.heard.Store(time.Now().UnixNano())
+	return nil
+}
+
+// look gives the handler what has been read.
+func (c *conn) look() error {
+	more, err := c.digest()
+	if more > 0 {
+		c.want = more
+	}
+	if err == nil && c.pause > 0 {
+		err = errPause
+	}
+	return err
 }
 
 // digest hands over all packets that are complete. more is how many bytes the next one takes at least.
@@ -279,10 +337,8 @@ func (c *conn) digest() (more int, err error) {
 		}
 		m.From, m.To, m.Conn = c.sid, c.t.o.ID, c.id
 		if m.Type == zab.Snap {
-			if err := c.receiveSnapshot(m); err != nil {
-				return 0, err
-			}
-			continue
+			c.snap = m
+			return packetLeastBytes, errSnapComes
 		}
 		if c.batch = append(c.batch, m); len(c.batch) == batchMax {
 			c.flush()
@@ -292,8 +348,8 @@ func (c *conn) digest() (more int, err error) {
 
 // flush gives the handler what has gathered.
 func (c *conn) flush() {
-	if len(c.batch) > 0 && !c.closing.Load() {
-		c.t.step(c.batch...)
+	if len(c.batch) > 0 && !c.closing.Load() && c.t.ctx.Err() == nil {
+		c.pause = max(c.pause, c.t.o.Handler.Step(c.batch))
 	}
 	clear(c.batch)
 	c.batch = c.batch[:0]

@@ -28,13 +28,16 @@ type recorder struct {
 
 func newRecorder() *recorder { return &recorder{news: make(chan struct{})} }
 
-func (r *recorder) Step(ms []zab.Message) {
+func (r *recorder) Step(ms []zab.Message) time.Duration {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.all = append(r.all, ms...)
 	close(r.news)
 	r.news = make(chan struct{})
+	return 0
 }
+
+func (r *recorder) Settle() {}
 
 // await waits for the n-th message (from 1) that fits.
 func (r *recorder) await(t testing.TB, n int, fits func(zab.Message) bool) zab.Message {

@@ -17,9 +17,13 @@ import (
 type Handler interface {
 	// Step takes messages for zab.Core.Step. It is called from the transport's goroutines, several at a time, never with
 	// a lock held; messages of one connection come in order, as many together as one read brought. It may block for a
-	// while: then the peer's bytes wait in its socket. The Data and Auth of messages are the handler's for ever, the
-	// slice ms only until Step returns. After Shutdown has begun nothing comes any more.
-	Step(ms []zab.Message)
+	// while: then the bytes of all peers wait in their sockets. The connection that brought ms is not read for pause. The
+	// Data and Auth of messages are the handler's for ever, the slice ms only until Step returns. After Shutdown has begun
+	// nothing comes any more.
+	Step(ms []zab.Message) (pause time.Duration)
+	// Settle is called behind one or more Steps, by the goroutine that made them, when it has nothing more at the moment:
+	// it may be used to see to what came. Nothing is read meanwhile.
+	Settle()
 }
 
 // Storage is the runtime's log and snapshots. Calls for different connections overlap.

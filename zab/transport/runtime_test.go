@@ -40,12 +40,15 @@ type node struct {
 }
 
 // Step implements Handler.
-func (n *node) Step(ms []zab.Message) {
+func (n *node) Step(ms []zab.Message) time.Duration {
 	select {
 	case n.inbox <- slices.Clone(ms):
 	case <-n.stop:
 	}
+	return 0
 }
+
+func (n *node) Settle() {}
 
 type ensemble struct {
 	t     testing.TB

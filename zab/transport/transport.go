@@ -32,6 +32,7 @@ type Transport struct {
 	electionPort, quorumPort port
 	election                 election
 	self                     loopback
+	readers                  readers
 
 	mu      sync.RWMutex
 	lastID  zab.ConnID
@@ -56,6 +57,7 @@ func Listen(o Options) (*Transport, error) {
 		conns: map[zab.ConnID]*conn{}, dialing: map[int64]*dialing{}, sockets: map[net.Conn]struct{}{},
 	}
 	t.ctx, t.stop = context.WithCancelCause(context.Background())
+	t.readers.t = t
 	t.election.init(t)
 	t.electionPort.init(t, "election", t.election.greet)
 	t.quorumPort.init(t, "quorum", t.greetLearner)
@@ -196,6 +198,7 @@ func (t *Transport) Shutdown(ctx context.Context) error {
 		c.out.kill()
 	}
 	t.mu.Unlock()
+	t.readers.stop()
 	t.wgMu.Lock()
 	t.over = true
 	t.wgMu.Unlock()
@@ -246,9 +249,17 @@ func (t *Transport) discard(nc net.Conn) {
 	t.mu.Unlock()
 }
 
-// step gives ms to the handler.
+// step gives ms to the handler, which may see to them at once.
 func (t *Transport) step(ms ...zab.Message) {
-	if len(ms) > 0 && t.ctx.Err() == nil {
+	if t.ctx.Err() == nil {
 		t.o.Handler.Step(ms)
+		t.o.Handler.Settle()
+	}
+}
+
+// settle lets the handler see to what it was given.
+func (t *Transport) settle() {
+	if t.ctx.Err() == nil {
+		t.o.Handler.Settle()
 	}
 }
