@@ -294,6 +294,16 @@ func (c *Core) Status() Status {
 	return s
 }
 
+// FollowersSuffice reports whether this server leads and commits without its own disk: the followers that take part are
+// a quorum.
+func (c *Core) FollowersSuffice() bool {
+	return c.leading != nil && c.phase == Broadcast && c.cfg.decider().IsQuorum(func(id int64) bool {
+		return id != c.cfg.ID && slices.ContainsFunc(c.leading.learners, func(l *learner) bool {
+			return l.sid == id && l.live && !l.observer
+		})
+	})
+}
+
 // become changes role and phase and says so.
 func (c *Core) become(r Role, p Phase, reason string) {
 	c.role, c.phase, c.reason = r, p, reason

@@ -117,6 +117,9 @@ func (m *Member) Replica() *Replica { return m.rep }
 // Status is the core's.
 func (m *Member) Status() zab.Status { return m.core.Status() }
 
+// FollowersSuffice is the core's.
+func (m *Member) FollowersSuffice() bool { return m.core.FollowersSuffice() }
+
 // Serving reports whether clients are served.
 func (m *Member) Serving() bool { return m.rep.serving }
 

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"syscall"
+	"time"
 )
 
 // hammer is an eventfd. The goroutine waits in the kernel with the place of a processor that it
@@ -54,4 +55,10 @@ func (h *hammer) close() {
 	if h.c == nil {
 		_ = syscall.Close(h.fd)
 	}
+}
+
+// nap is a sleep to within 0.1 ms; those of package time wait for the next full one.
+func nap(d time.Duration) {
+	ts := syscall.NsecToTimespec(d.Nanoseconds())
+	_ = syscall.Nanosleep(&ts, nil) // a signal cuts it short, which does not matter
 }

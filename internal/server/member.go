@@ -411,7 +411,7 @@ func (w *member) giveToDisk(ws []zab.Write, after []zab.Delayed) {
 		}
 		w.l.ckpt.applied(len(ws[i].Entries), int64(bytes))
 	}
-	w.disk.push(diskOrder{writes: ws, after: after})
+	w.disk.push(diskOrder{writes: ws, after: after, patient: w.m.FollowersSuffice()})
 }
 
 // publish keeps the status for others to read, and lets the disk know how far the log
@@ -466,7 +466,7 @@ func (w *member) event(e *zab.Event) {
 	}
 }
 
-// memberDisk is the goroutine that alone writes to the log and the epoch files.
+// memberDisk writes to the log and the epoch files: a goroutine does, or whoever has promised to.
 type memberDisk struct {
 	w    *member
 	bell bell // rung when there is something in the queue, or at the end
@@ -485,7 +485,7 @@ type memberDisk struct {
 	failed    error
 
 	send  func([]zab.Message)
-	leave []zab.Message   // the goroutine's own
+	leave []zab.Message   // theirs who hold working
 	free  [][]zab.Delayed // lists of orders that are carried out
 }
 
@@ -496,9 +496,10 @@ const diskListsKept = 64
 // before them, are durable; or something else to do in their order, which is told the
 // error that the disk has failed with.
 type diskOrder struct {
-	writes []zab.Write
-	after  []zab.Delayed
-	other  func(error)
+	writes  []zab.Write
+	after   []zab.Delayed
+	other   func(error)
+	patient bool // nobody waits for it, most likely
 }
 
 func (d *memberDisk) init(w *member) {
@@ -568,6 +569,7 @@ func (d *memberDisk) news() (seq uint64, installed *znode.Tree, err error) {
 func (d *memberDisk) run() {
 	defer close(d.idle)
 	for {
+		d.gather()
 		orders, ended := d.work()
 		if orders == 0 && ended {
 			return
@@ -576,6 +578,35 @@ func (d *memberDisk) run() {
 			d.bell.wait()
 		}
 	}
+}
+
+// leaderGathers is how long a leader lets entries gather before it writes them, when its followers are a quorum
+// without it: about what they take to acknowledge. They commit by then, and the leader, which has the most to do, saves
+// most of its syncs; should one of them be late, it is only this much later with its own.
+const (
+	leaderGathers = 500 * time.Microsecond
+	// gatheredMax is from how many entries on there is enough to share a sync.
+	gatheredMax = 16
+)
+
+// gather waits a little if nobody waits for what is in the queue.
+func (d *memberDisk) gather() {
+	if d.mayGather() {
+		nap(leaderGathers)
+	}
+}
+
+func (d *memberDisk) mayGather() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	entries := 0
+	hurry := func(o diskOrder) bool {
+		for i := range o.writes {
+			entries += len(o.writes[i].Entries)
+		}
+		return !o.patient || !o.onlyAppends() || entries > gatheredMax
+	}
+	return len(d.queue) > 0 && !d.ended && !slices.ContainsFunc(d.queue, hurry)
 }
 
 // work carries out what is in the queue.
@@ -614,7 +645,8 @@ func (d *memberDisk) isQuick() bool {
 
 // promise has whoever pushes an order not wake the disk's goroutine: the caller sees to it, with
 // keepPromise, which is to follow soon. A learner has nothing better to do than to write what it was proposed, and the
-// hand-over would cost as much as the write: what comes meanwhile leaves with the next.
+// hand-over would cost as much as the write: what comes meanwhile leaves with the next. Should the disk hang, nothing is
+// read from the leader any more, which after syncLimit goes on without this learner; it could not acknowledge anything.
 func (d *memberDisk) promise() {
 	d.mu.Lock()
 	d.promises++
@@ -641,14 +673,16 @@ func (d *memberDisk) keepPromise() {
 func (d *memberDisk) takeAppends() (orders []diskOrder) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	for i := range d.queue {
-		o := &d.queue[i]
-		if o.other != nil || slices.ContainsFunc(o.writes, func(w zab.Write) bool { return w.Kind != zab.WriteAppend }) {
-			return nil
-		}
+	if slices.ContainsFunc(d.queue, func(o diskOrder) bool { return !o.onlyAppends() }) {
+		return nil
 	}
 	orders, d.queue = d.queue, nil
 	return orders
+}
+
+// onlyAppends reports whether o is nothing but entries for the log.
+func (o *diskOrder) onlyAppends() bool {
+	return o.other == nil && !slices.ContainsFunc(o.writes, func(w zab.Write) bool { return w.Kind != zab.WriteAppend })
 }
 
 // perform carries out the first order, and all that follow of its kind: writes that

@@ -204,3 +204,38 @@ func TestSlowDiskIsLeftToItsGoroutine(t *testing.T) {
 		}
 	})
 }
+
+// A leader lets entries gather that its followers are a quorum for; nothing else waits, and what does goes as soon as
+// something else has come.
+func TestLeaderGathersWhatNobodyWaitsFor(t *testing.T) {
+	entries := func(seq uint64, patient bool) diskOrder {
+		return diskOrder{writes: []zab.Write{{Seq: seq, Kind: zab.WriteAppend}}, patient: patient}
+	}
+	for _, c := range []struct {
+		name  string
+		queue []diskOrder
+		want  bool
+	}{
+		{"nothing", nil, false},
+		{"entries", []diskOrder{entries(1, true), entries(2, true)}, true},
+		{"many entries", []diskOrder{entries(1, true), {patient: true, writes: []zab.Write{
+			{Seq: 2, Kind: zab.WriteAppend, Entries: make([]zab.Entry, gatheredMax+1)},
+		}}}, false},
+		{"entries that are its own vote", []diskOrder{entries(1, true), entries(2, false)}, false},
+		{"an epoch", []diskOrder{{writes: []zab.Write{{Seq: 1, Kind: zab.WriteAcceptedEpoch}}, patient: true}}, false},
+		{"something else", []diskOrder{entries(1, true), {other: func(error) {}}}, false},
+	} {
+		d, _ := newPromised(0)
+		for _, o := range c.queue {
+			d.push(o)
+		}
+		if got := d.mayGather(); got != c.want {
+			t.Errorf("%s: %v", c.name, got)
+		}
+	}
+	d, _ := newPromised(0)
+	d.push(entries(1, true))
+	if d.ended = true; d.mayGather() {
+		t.Error("a server that stops waits")
+	}
+}

@@ -29,6 +29,9 @@ func (n *node) state() string {
 	if k := len(n.disk.orders); k > 0 {
 		line += fmt.Sprintf(" unsynced=%d", k)
 	}
+	if n.core.FollowersSuffice() {
+		line += " followers-suffice"
+	}
 	if n.serving {
 		line += " serving"
 	}
