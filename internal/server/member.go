@@ -632,8 +632,8 @@ func (d *memberDisk) performAll(orders []diskOrder) {
 // diskQuick is how long a write may take for others than the disk's goroutine to make the next,
 // and diskSlowFor for how long they do not after one that took longer.
 const (
-	diskQuick   = 5 * time.Millisecond
-	diskSlowFor = time.Second
+	diskQuick   = 10 * time.Millisecond
+	diskSlowFor = 100 * time.Millisecond
 )
 
 // isQuick reports whether a write would not keep its caller for long, by what the last ones took.
