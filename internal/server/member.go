@@ -309,6 +309,7 @@ func (w *member) step(ticked bool) error {
 	subs.reset()
 	if ticked {
 		w.m.Tick(t)
+		w.net.Relieve()
 	}
 	return w.carryOut(t)
 }
@@ -645,8 +646,8 @@ func (d *memberDisk) isQuick() bool {
 
 // promise has whoever pushes an order not wake the disk's goroutine: the caller sees to it, with
 // keepPromise, which is to follow soon. A learner has nothing better to do than to write what it was proposed, and the
-// hand-over would cost as much as the write: what comes meanwhile leaves with the next. Should the disk hang, nothing is
-// read from the leader any more, which after syncLimit goes on without this learner; it could not acknowledge anything.
+// hand-over would cost as much as the write: what comes meanwhile leaves with the next. Should the disk hang, the transport
+// has another goroutine read on (Transport.Relieve).
 func (d *memberDisk) promise() {
 	d.mu.Lock()
 	d.promises++

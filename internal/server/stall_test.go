@@ -2,11 +2,13 @@ package server
 
 import (
 	"runtime"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/quorate/quorate/wire"
 	"github.com/quorate/quorate/zab"
+	"github.com/quorate/quorate/znode"
 )
 
 // pinger sends pings for a while. What the server answers is read afterwards.
@@ -127,4 +129,56 @@ func (r *running) wantExpiry() {
 	if took := time.Since(began); took < 300*time.Millisecond || took > 10*time.Second {
 		r.t.Errorf("a silent session of 400 ms lived for %v", took)
 	}
+}
+
+// hangingDisk is a disk on which every write waits.
+type hangingDisk struct {
+	memberStore
+	hangs chan struct{} // closed when the first does
+	once  sync.Once
+	goes  chan struct{} // closed when it goes on
+}
+
+func (h *hangingDisk) write(ws []zab.Write) (*znode.Tree, error) {
+	h.once.Do(func() { close(h.hangs) })
+	<-h.goes
+	return h.memberStore.write(ws)
+}
+
+// TestHangingDiskKeepsNobodyWaiting: a follower whose disk hangs hears of what the others commit, and answers its clients.
+func TestHangingDiskKeepsNobodyWaiting(t *testing.T) {
+	g := newTeam(t, 3, 0)
+	g.change = func(c *Config) {
+		c.TickTime = 200 * time.Millisecond
+		c.Ensemble.SyncLimit = 1000
+	}
+	g.startAll()
+	at := g.other(g.leader())
+	c := g.up[at].dial()
+	if err := c.connect(60_000); err != nil {
+		t.Fatal(err)
+	}
+	m := g.up[at].s.member
+	h := &hangingDisk{memberStore: m.store, hangs: make(chan struct{}), goes: make(chan struct{})}
+	exchange := func(s memberStore) {
+		done := make(chan struct{})
+		g.up[at].s.loop.do(func() {
+			defer close(done)
+			m.disk.working.Lock()
+			defer m.disk.working.Unlock()
+			m.store = s
+		})
+		<-done
+	}
+	exchange(h)
+	c.must(wire.OpCreate, createBody("/a", "1", 0))
+	<-h.hangs
+	c.must(wire.OpCreate, createBody("/b", "2", 0))
+	c.wantData("/b", "2")
+	if st := g.up[at].status(); st.Role != zab.Following || st.Synced >= st.Committed {
+		t.Errorf("%+v", st)
+	}
+	close(h.goes)
+	c.must(wire.OpCreate, createBody("/c", "3", 0))
+	exchange(h.memberStore)
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"sync"
+	"sync/atomic"
 	"syscall"
 
 	"go.uber.org/zap"
@@ -16,11 +17,16 @@ import (
 type readers struct {
 	t *Transport
 
+	// settling is odd while the handler sees to what it was given.
+	settling atomic.Uint64
+
 	mu      sync.Mutex
 	running bool
 	stopped bool
-	fd      int // of epoll
-	wake    int // an eventfd
+	shift   int    // which goroutine it is that reads: one that the handler kept for long is relieved
+	seen    uint64 // settling at the last look
+	fd      int    // of epoll
+	wake    int    // an eventfd
 	conns   map[int32]*polled
 }
 
@@ -96,7 +102,8 @@ func (r *readers) start() bool {
 		return false
 	}
 	r.fd, r.wake, r.conns = fd, int(wake), map[int32]*polled{}
-	if r.watch(r.wake) != nil || !r.t.attach(r.run) {
+	shift := r.shift
+	if r.watch(r.wake) != nil || !r.t.attach(func() { r.run(shift) }) {
 		_ = syscall.Close(r.fd)
 		_ = syscall.Close(r.wake)
 		return false
@@ -116,7 +123,38 @@ func (r *readers) stop() {
 	}
 }
 
-func (r *readers) run() {
+// relieve has another goroutine go on if the handler has kept the one there is since the last look.
+func (r *readers) relieve() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	now := r.settling.Load()
+	stuck := now == r.seen && now%2 == 1
+	r.seen = now
+	if !stuck || !r.running {
+		return
+	}
+	shift := r.shift + 1
+	if r.t.attach(func() { r.run(shift) }) {
+		r.shift = shift
+		r.settling.Add(1)
+		r.t.log.Debug("the reader of other servers is kept: another goes on")
+	}
+}
+
+// settle lets the handler see to what came, and reports whether the caller has been relieved meanwhile.
+func (r *readers) settle(shift int) (relieved bool) {
+	r.settling.Add(1)
+	r.t.settle()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.shift != shift {
+		return true
+	}
+	r.settling.Add(1)
+	return false
+}
+
+func (r *readers) run(shift int) {
 	events := make([]syscall.EpollEvent, 64)
 	for {
 		n, err := syscall.EpollWait(r.fd, events, -1)
@@ -128,8 +166,7 @@ func (r *readers) run() {
 		for i := range max(n, 0) {
 			r.handle(events[i].Fd)
 		}
-		r.t.settle()
-		if r.done() {
+		if r.settle(shift) || r.done() {
 			return
 		}
 	}

@@ -9,4 +9,6 @@ func (r *readers) takeOver(*conn) {}
 
 func (r *readers) serve(*conn) (ok bool, err error) { return false, nil }
 
+func (r *readers) relieve() {}
+
 func (r *readers) stop() {}

@@ -161,3 +161,85 @@ func TestPauseIsOfOneConnection(t *testing.T) {
 		}
 	}
 }
+
+// keeping is a recorder that keeps whoever brings an ACK until it is let go.
+type keeping struct {
+	*recorder
+	mu    sync.Mutex
+	acks  bool
+	kept  chan struct{} // one for each that is kept
+	letGo chan struct{}
+}
+
+func (k *keeping) Step(ms []zab.Message) time.Duration {
+	k.mu.Lock()
+	k.acks = k.acks || ms[0].Type == zab.Ack
+	k.mu.Unlock()
+	return k.recorder.Step(ms)
+}
+
+func (k *keeping) Settle() {
+	k.mu.Lock()
+	keep := k.acks
+	k.acks = false
+	k.mu.Unlock()
+	if keep {
+		k.kept <- struct{}{}
+		<-k.letGo
+	}
+}
+
+// A handler that does not come back, because its disk hangs, keeps nobody from being heard; and when it comes back there is
+// one reader, not two.
+func TestReaderIsRelieved(t *testing.T) {
+	rec := newRecorder()
+	k := &keeping{recorder: newRecorder(), kept: make(chan struct{}, 10), letGo: make(chan struct{})}
+	b := newBook()
+	leader := start(t, testOptions(3, k, b), b)
+	learner := start(t, testOptions(4, rec, b), b)
+	learner.Connect(3)
+	conn := rec.await(t, 1, ofType(zab.Connected)).Conn
+	say := func(ty zab.Type, zxid int64) {
+		learner.Send([]zab.Message{{Type: ty, Conn: conn, Zxid: zxid, Data: []byte("12345678901234567890")}})
+	}
+	say(zab.FollowerInfo, 0)
+	k.await(t, 1, ofType(zab.FollowerInfo))
+	for round := range int64(3) {
+		say(zab.Ack, round)
+		<-k.kept
+		leader.Relieve() // it may have begun only now
+		before := shiftOf(leader)
+		leader.Relieve()
+		if shiftOf(leader) != before+1 {
+			t.Fatalf("round %d: nobody goes on", round)
+		}
+		leader.Relieve()
+		leader.Relieve()
+		if shiftOf(leader) != before+1 {
+			t.Errorf("round %d: a reader that nobody keeps is relieved", round)
+		}
+		say(zab.Request, round)
+		k.await(t, int(round)+1, ofType(zab.Request))
+		k.letGo <- struct{}{}
+	}
+	const n = 2000
+	for i := range int64(n) {
+		say(zab.Ping, i)
+	}
+	k.await(t, n, ofType(zab.Ping))
+	next := int64(0)
+	for _, m := range k.messages() {
+		if m.Type == zab.Ping {
+			if m.Zxid != next {
+				t.Fatalf("ping %d came in the place of %d", m.Zxid, next)
+			}
+			next++
+		}
+	}
+}
+
+func shiftOf(t *Transport) int {
+	t.readers.mu.Lock()
+	defer t.readers.mu.Unlock()
+	return t.readers.shift
+}

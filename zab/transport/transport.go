@@ -160,6 +160,10 @@ func (s *sending) finish() {
 	}
 }
 
+// Relieve is to be called at every tick: should the handler have kept the goroutine that reads all connections since the
+// last one, another goes on.
+func (t *Transport) Relieve() { t.readers.relieve() }
+
 // Waiting returns how many bytes wait to be written on connections that this server made: to its leader.
 func (t *Transport) Waiting() (bytes int) {
 	t.mu.RLock()
