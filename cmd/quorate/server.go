@@ -94,16 +94,12 @@ func tuneRuntime() error {
 	if os.Getenv("GOMAXPROCS") == "" {
 		runtime.GOMAXPROCS(runtime.NumCPU() + runtime.NumCPU()/2 + placesInKernel)
 	}
-	return sysmon.Relax(monitorSlack)
+	return sysmon.Relax(sysmon.Slack)
 }
 
-const (
-	// placesInKernel is how many goroutines may be in the kernel besides the pollers of
-	// clients: to write the log, a checkpoint, and Pebble's merges, and to wait for other servers.
-	placesInKernel = 4
-	// monitorSlack is how much longer than 20 us the scheduler's monitor may sleep.
-	monitorSlack = 2 * time.Millisecond
-)
+// placesInKernel is how many goroutines may be in the kernel besides the pollers of
+// clients: to write the log, a checkpoint, and Pebble's merges, and to wait for other servers.
+const placesInKernel = 4
 
 // announce says where the server is and what it found.
 func announce(w io.Writer, cfg *conf.Config, s *server.Server) {

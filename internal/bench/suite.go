@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"slices"
-	"time"
 
 	"github.com/quorate/quorate/internal/sysmon"
 )
@@ -43,9 +42,6 @@ type Ratio struct {
 	ServerCPU *Spread `json:"server_cpu,omitempty"`
 }
 
-// monitorSlack is how much longer the monitor of Go's scheduler may sleep.
-const monitorSlack = 2 * time.Millisecond
-
 // Run measures what c asks for. When it fails or is cancelled midway it returns
 // the rows that are complete along with the error. Everything it created is
 // removed before it returns, unless c.Keep is set.
@@ -60,7 +56,7 @@ func Run(ctx context.Context, c Config) (*Report, error) {
 	}
 	b := newBench(c)
 	// Whatever the generator takes, both sides of a comparison lack. Where the monitor cannot be slowed, it takes more.
-	_ = sysmon.Relax(monitorSlack)
+	_ = sysmon.Relax(sysmon.Slack)
 	rep, err := b.suite(ctx, sides)
 	if b.Keep {
 		b.say("kept: %s", b.root)

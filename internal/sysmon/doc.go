@@ -9,3 +9,9 @@
 // Linux may end a sleep later than asked for, by the thread's timer slack (PR_SET_TIMERSLACK of prctl(2)). A thread can only
 // set its own, and no Go code ever runs on the monitor's: a signal does.
 package sysmon
+
+import "time"
+
+// Slack is what Relax is given by this project's processes: a hundred times the monitor's shortest sleep, and a fifth of the
+// time after which it interrupts a goroutine.
+const Slack = 2 * time.Millisecond

@@ -50,15 +50,16 @@ const (
 	sigsetBytes = 8
 )
 
-var once sync.Mutex
+// relaxing is held by the one Relax under way: the handler's variables are its own.
+var relaxing sync.Mutex
 
 // Relax lets each sleep of the scheduler's monitor last up to slack longer. The monitor then takes up to that much longer to
 // notice that a goroutine stays in the kernel, so there should be more places (GOMAXPROCS) than goroutines that do. It
 // does not hurt to call it again. Any goroutine may call it. It needs no privilege; where a sandbox or an emulator
 // forbids it, it returns an error and nothing has changed.
 func Relax(slack time.Duration) error {
-	once.Lock()
-	defer once.Unlock()
+	relaxing.Lock()
+	defer relaxing.Unlock()
 	tid, err := monitor()
 	if err != nil {
 		return err

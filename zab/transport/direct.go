@@ -36,12 +36,8 @@ type direct struct {
 
 // newDirect returns nil if nc is no socket.
 func newDirect(nc any) *direct {
-	sc, ok := nc.(syscall.Conn)
-	if !ok {
-		return nil
-	}
-	raw, err := sc.SyscallConn()
-	if err != nil {
+	raw := rawConn(nc)
+	if raw == nil {
 		return nil
 	}
 	d := &direct{raw: raw}
@@ -50,6 +46,19 @@ func newDirect(nc any) *direct {
 		return true // do not wait for room
 	}
 	return d
+}
+
+// rawConn returns what is below nc; nil if it is no socket.
+func rawConn(nc any) syscall.RawConn {
+	sc, ok := nc.(syscall.Conn)
+	if !ok {
+		return nil
+	}
+	raw, err := sc.SyscallConn()
+	if err != nil {
+		return nil
+	}
+	return raw
 }
 
 // write writes what the socket takes at once.

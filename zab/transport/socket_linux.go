@@ -33,16 +33,12 @@ var errNotYet = errors.New("nothing has come")
 // takeOver returns nc's socket without package net; nil if it has none, or there is no descriptor for it. nc is still to be
 // closed, which ends nothing then.
 func takeOver(nc net.Conn) *socket {
-	sc, ok := nc.(syscall.Conn)
-	if !ok {
-		return nil
-	}
-	raw, err := sc.SyscallConn()
-	if err != nil {
+	raw := rawConn(nc)
+	if raw == nil {
 		return nil
 	}
 	s := &socket{fd: -1, local: nc.LocalAddr(), remote: nc.RemoteAddr()}
-	err = raw.Control(func(fd uintptr) {
+	err := raw.Control(func(fd uintptr) {
 		n, _, errno := syscall.Syscall(syscall.SYS_FCNTL, fd, syscall.F_DUPFD_CLOEXEC, 0)
 		if errno == 0 {
 			s.fd = int(n)

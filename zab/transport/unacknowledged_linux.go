@@ -10,12 +10,8 @@ import (
 
 // unacknowledged returns how many bytes were written to nc that the other machine has not acknowledged.
 func unacknowledged(nc net.Conn) int {
-	sc, ok := nc.(syscall.Conn)
-	if !ok {
-		return 0
-	}
-	raw, err := sc.SyscallConn()
-	if err != nil {
+	raw := rawConn(nc)
+	if raw == nil {
 		return 0
 	}
 	var n int32
@@ -35,12 +31,8 @@ const (
 
 // sinceAck returns how long ago the other machine has acknowledged something on nc; false: it cannot be known.
 func sinceAck(nc net.Conn) (time.Duration, bool) {
-	sc, ok := nc.(syscall.Conn)
-	if !ok {
-		return 0, false
-	}
-	raw, err := sc.SyscallConn()
-	if err != nil {
+	raw := rawConn(nc)
+	if raw == nil {
 		return 0, false
 	}
 	var info [lastAckReceived + 4]byte

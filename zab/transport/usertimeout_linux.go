@@ -11,12 +11,8 @@ const tcpUserTimeout = 18
 
 // setUserTimeout has a connection end with an error when what was written is not acknowledged, or not taken, for d.
 func setUserTimeout(nc net.Conn, d time.Duration) {
-	sc, ok := nc.(syscall.Conn)
-	if !ok {
-		return
-	}
-	raw, err := sc.SyscallConn()
-	if err != nil {
+	raw := rawConn(nc)
+	if raw == nil {
 		return
 	}
 	_ = raw.Control(func(fd uintptr) {
