@@ -36,7 +36,6 @@ func newAlone(s *Server) *alone {
 
 // start implements stage.
 func (a *alone) start() {
-	a.disk.bell.open()
 	go a.disk.run()
 }
 
@@ -211,7 +210,6 @@ func (d *disk) end() {
 	d.mu.Unlock()
 	d.bell.ring()
 	<-d.idle
-	d.bell.close()
 }
 
 func (d *disk) run() {
@@ -239,7 +237,7 @@ func (d *disk) take(spare []diskWork) (ws []diskWork, ended bool) {
 		if len(ws) > 0 || ended {
 			return ws, ended
 		}
-		d.bell.wait()
+		d.bell.wait(forever)
 	}
 }
 

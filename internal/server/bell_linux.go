@@ -1,60 +1,34 @@
 package server
 
 import (
-	"encoding/binary"
-	"errors"
 	"syscall"
 	"time"
+	"unsafe"
 )
 
-// hammer is an eventfd. The goroutine waits in the kernel with the place of a processor that it
-// had, and that is its own again when it is woken; the scheduler, asked to find a thread for a
-// goroutine, wakes one or two more to look for work that there is not. That would be half of all
-// changes of threads of a write with nothing else in flight.
-type hammer struct {
-	fd int
-	c  chan struct{} // instead, when there is no descriptor to be had
+// bell is a futex: the kernel knows it by the address of its state.
+type bell struct{ state bellState }
+
+// The operations of futex(2) on memory that no other process has.
+const (
+	futexWaitPrivate = 128
+	futexWakePrivate = 129
+)
+
+// strike wakes the goroutine that awaits it, if any.
+func (b *bell) strike() {
+	_, _, _ = syscall.Syscall6(syscall.SYS_FUTEX, uintptr(unsafe.Pointer(&b.state)), futexWakePrivate, 1, 0, 0, 0)
 }
 
-func (h *hammer) open() {
-	fd, _, errno := syscall.Syscall(syscall.SYS_EVENTFD2, 0, syscall.O_CLOEXEC, 0)
-	if h.fd = int(fd); errno != 0 {
-		h.fd, h.c = -1, make(chan struct{}, 1)
+// await sleeps as long as the state is bellAwaited, at most for d. A signal cuts it short.
+func (b *bell) await(d time.Duration) {
+	var timeout *syscall.Timespec
+	if d != forever {
+		ts := syscall.NsecToTimespec(d.Nanoseconds())
+		timeout = &ts
 	}
-}
-
-func (h *hammer) strike() {
-	if h.c != nil {
-		h.c <- struct{}{}
-		return
-	}
-	var one [8]byte
-	binary.NativeEndian.PutUint64(one[:], 1)
-	for {
-		// It cannot fail otherwise: the counter is 0 or 1.
-		if _, err := syscall.Write(h.fd, one[:]); !errors.Is(err, syscall.EINTR) {
-			return
-		}
-	}
-}
-
-func (h *hammer) await() {
-	if h.c != nil {
-		<-h.c
-		return
-	}
-	var n [8]byte
-	for {
-		if _, err := syscall.Read(h.fd, n[:]); !errors.Is(err, syscall.EINTR) {
-			return
-		}
-	}
-}
-
-func (h *hammer) close() {
-	if h.c == nil {
-		_ = syscall.Close(h.fd)
-	}
+	_, _, _ = syscall.Syscall6(syscall.SYS_FUTEX, uintptr(unsafe.Pointer(&b.state)), futexWaitPrivate,
+		uintptr(bellAwaited), uintptr(unsafe.Pointer(timeout)), 0, 0)
 }
 
 // nap is a sleep to within 0.1 ms; those of package time wait for the next full one.

@@ -11,8 +11,6 @@ import (
 func TestBell(t *testing.T) {
 	const rounds = 20_000
 	var b bell
-	b.open()
-	defer b.close()
 	var left, seen atomic.Int64
 	done := make(chan struct{})
 	go func() {
@@ -22,7 +20,7 @@ func TestBell(t *testing.T) {
 				seen.Store(n)
 				continue
 			}
-			b.wait()
+			b.wait(forever)
 		}
 	}()
 	for i := range int64(rounds) {
@@ -45,15 +43,13 @@ func TestBell(t *testing.T) {
 // A ring that came before the wait is not lost, and only one wait returns for it.
 func TestBellBeforeTheWait(t *testing.T) {
 	var b bell
-	b.open()
-	defer b.close()
 	b.ring()
 	b.ring()
-	b.wait()
+	b.wait(forever)
 	returned := make(chan struct{})
 	go func() {
 		defer close(returned)
-		b.wait()
+		b.wait(forever)
 	}()
 	for b.state.Load() != bellAwaited {
 		runtime.Gosched()
@@ -65,4 +61,16 @@ func TestBellBeforeTheWait(t *testing.T) {
 	}
 	b.ring()
 	<-returned
+}
+
+// A wait with an end returns without a ring, and the next ring is for the next wait.
+func TestBellInTime(t *testing.T) {
+	var b bell
+	b.wait(0)
+	b.wait(time.Millisecond)
+	if s := b.state.Load(); s != bellQuiet {
+		t.Errorf("state %d, but nobody waits", s)
+	}
+	b.ring()
+	b.wait(forever)
 }

@@ -21,7 +21,7 @@ const inboxBytesMax = 64 << 20
 // little work, and finds nobody stepping, makes the step itself (see help).
 type loop struct {
 	s    *Server
-	wake chan struct{} // room for one token
+	bell bell // rung when there is something to do
 
 	mu   sync.Mutex
 	room sync.Cond // inbox has shrunk, or the loop has stopped
@@ -93,7 +93,7 @@ func (in *inbox) reset() {
 }
 
 func newLoop(s *Server) *loop {
-	l := &loop{s: s, wake: make(chan struct{}, 1)}
+	l := &loop{s: s}
 	l.room.L = &l.mu
 	l.ckpt.init(s)
 	return l
@@ -133,33 +133,39 @@ func (l *loop) do(f func()) bool {
 }
 
 // signal has the loop's goroutine make a step. Any goroutine may call it.
-func (l *loop) signal() {
-	select {
-	case l.wake <- struct{}{}:
-	default:
-	}
-}
+func (l *loop) signal() { l.bell.ring() }
 
-// help makes a step, f, on the caller's goroutine, unless somebody makes one: then
-// the loop's goroutine makes the next. The caller holds no lock that a step takes, and is
+// help makes a step, f, on the caller's goroutine, unless somebody makes one: then they
+// make the next, too. The caller holds no lock that a step takes, and is
 // nobody whom a step may have to wait for.
 func (l *loop) help(f func() error) {
 	l.due.Store(true)
-	if !l.stepping.TryLock() {
-		return // whoever holds it looks at due
-	}
-	if l.ended || l.failed != nil {
+	for range helpTries {
+		if !l.stepping.TryLock() {
+			return // whoever holds it looks at due
+		}
+		if l.ended || l.failed != nil {
+			l.stepping.Unlock()
+			l.signal() // its goroutine may have found this one stepping
+			return
+		}
+		l.due.Store(false)
+		err := f()
+		l.failed = err
 		l.stepping.Unlock()
-		return
+		if err != nil {
+			break
+		}
+		if !l.due.Load() {
+			return
+		}
 	}
-	l.due.Store(false)
-	err := f()
-	l.failed = err
-	l.stepping.Unlock()
-	if err != nil || l.due.Load() {
-		l.signal()
-	}
+	l.signal()
 }
+
+// helpTries is how many steps a helper makes for what others brought meanwhile, before it leaves the next to the loop's
+// goroutine: each takes less than to wake that.
+const helpTries = 3
 
 // helpMax is how many submissions or messages of peers may wait for whoever has brought
 // the last of them to see to them all. A poller reads nothing meanwhile.
@@ -171,32 +177,47 @@ func (l *loop) helpOnce() error { return l.step(false) }
 // run is the loop's goroutine. It returns when the server stops and all that
 // was proposed is applied, or at the first error.
 func (l *loop) run(tick time.Duration) error {
-	ticker := time.NewTicker(tick)
-	defer ticker.Stop()
 	defer l.turnOff()
-	stopping := l.s.stopping
-	for {
-		ticked, stop := false, false
-		select {
-		case <-l.wake:
-		case <-ticker.C:
-			ticked = true
-		case <-stopping:
-			stopping, stop = nil, true
+	next := time.Now().Add(tick)
+	for stopping := false; ; {
+		l.bell.wait(max(time.Until(next), 0))
+		ticked, stop := !time.Now().Before(next), !stopping && isClosed(l.s.stopping)
+		if ticked {
+			next = time.Now().Add(tick)
 		}
-		if ended, err := l.turn(ticked, stop, stopping == nil); ended {
+		stopping = stopping || stop
+		if ended, err := l.turn(ticked, stop, stopping); ended {
 			return err
-		}
-		if l.due.Load() {
-			l.signal()
 		}
 	}
 }
 
-// turn makes a step of the loop's goroutine.
+func isClosed(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
+}
+
+// turn makes a step of the loop's goroutine, unless somebody makes one, who then looks at due. What only this goroutine
+// does does not depend on that.
 func (l *loop) turn(ticked, stop, stopping bool) (ended bool, err error) {
-	l.stepping.Lock()
-	defer l.stepping.Unlock()
+	if ticked || stop || stopping {
+		l.stepping.Lock()
+	} else if l.due.Store(true); !l.stepping.TryLock() {
+		return false, nil
+	}
+	ended, err = l.stepOwn(ticked, stop, stopping)
+	l.stepping.Unlock()
+	if l.due.Load() {
+		l.signal()
+	}
+	return ended, err
+}
+
+func (l *loop) stepOwn(ticked, stop, stopping bool) (ended bool, err error) {
 	if stop {
 		l.stage.stop()
 	}

@@ -43,7 +43,7 @@ func endedLoop(s *Server) *loop {
 // newCountingLoop returns a loop whose steps end with the stage's part.
 func newCountingLoop() (*loop, *countingStage, func() error) {
 	c := new(countingStage)
-	l := &loop{s: &Server{log: zap.NewNop(), stopping: make(chan struct{})}, wake: make(chan struct{}, 1), stage: c}
+	l := &loop{s: &Server{log: zap.NewNop(), stopping: make(chan struct{})}, stage: c}
 	l.room.L = &l.mu
 	return l, c, func() error { return c.step(false) }
 }
@@ -54,12 +54,12 @@ func TestHelpStepsOnTheCallersGoroutine(t *testing.T) {
 	if n := c.steps.Load(); n != 1 {
 		t.Errorf("%d steps, want 1: there is no other goroutine", n)
 	}
-	if len(l.wake) != 0 {
+	if l.bell.isRung() {
 		t.Error("the loop's goroutine is woken for nothing")
 	}
 }
 
-// What is brought while somebody makes a step is seen to by the loop's goroutine; nobody waits for it.
+// What is brought while somebody makes a step is seen to by them; nobody waits for it.
 func TestHelpWhileSomebodySteps(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l, c, step := newCountingLoop()
@@ -67,33 +67,76 @@ func TestHelpWhileSomebodySteps(t *testing.T) {
 		go l.help(step)
 		synctest.Wait()
 		l.help(step)
-		if n := c.steps.Load(); n != 1 || len(l.wake) != 0 {
-			t.Errorf("%d steps at once, and %d wakes before the first is over", n, len(l.wake))
+		if n := c.steps.Load(); n != 1 {
+			t.Errorf("%d steps at once", n)
 		}
 		c.hold <- struct{}{}
 		synctest.Wait()
-		if len(l.wake) != 1 {
-			t.Error("nobody makes the step that is due")
+		if n := c.steps.Load(); n != 2 {
+			t.Errorf("%d steps, want another for what came during the first", n)
+		}
+		c.hold <- struct{}{}
+		synctest.Wait()
+		if n := c.steps.Load(); n != 2 || l.bell.isRung() {
+			t.Errorf("%d steps, and the loop's goroutine is woken: %v; there was nothing more to do", n, l.bell.isRung())
 		}
 	})
 }
 
+// Who finds something more to do after each step leaves it to the loop's goroutine in the end.
+func TestHelpIsBounded(t *testing.T) {
+	l, c, step := newCountingLoop()
+	l.help(func() error {
+		l.help(step) // finds somebody stepping
+		c.steps.Add(1)
+		return nil
+	})
+	if n := c.steps.Load(); n != helpTries || !l.bell.isRung() {
+		t.Errorf("%d steps, the loop's goroutine is woken: %v", n, l.bell.isRung())
+	}
+}
+
+// The loop's goroutine does not wait for a step under way: whoever makes it makes the next, too. A tick it
+// does wait for.
+func TestLoopLeavesTheStepToAHelper(t *testing.T) {
+	l, c, step := newCountingLoop()
+	c.hold = make(chan struct{})
+	helped := make(chan struct{})
+	go func() { defer close(helped); l.help(step) }()
+	eventually(t, func() bool { return c.steps.Load() == 1 })
+	l.due.Store(false)
+	if ended, err := l.turn(false, false, false); ended || err != nil {
+		t.Errorf("the loop ends: %v, %v", ended, err)
+	}
+	c.hold <- struct{}{}
+	eventually(t, func() bool { return c.steps.Load() == 2 })
+	turned := make(chan error, 1)
+	go func() {
+		_, err := l.turn(true, false, false)
+		turned <- err
+	}()
+	c.err = errors.New("the disk is on fire")
+	c.hold <- struct{}{}
+	<-helped
+	if err := <-turned; !errors.Is(err, c.err) {
+		t.Errorf("a tick did not wait for the step: %v", err)
+	}
+}
+
 // A step's error ends the loop, whoever made the step; then there are no more.
 func TestHelpFails(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		l, c, step := newCountingLoop()
-		ended := make(chan error, 1)
-		go func() { ended <- l.run(time.Hour) }()
-		synctest.Wait()
-		c.err = errors.New("the disk is on fire")
-		l.help(step)
-		l.help(step)
-		if err := <-ended; !errors.Is(err, c.err) {
-			t.Errorf("the loop ended with %v", err)
-		}
-		l.help(step)
-		if n := c.steps.Load(); n != 1 {
-			t.Errorf("%d steps, want none after the one that failed", n)
-		}
-	})
+	l, c, step := newCountingLoop()
+	ended := make(chan error, 1)
+	go func() { ended <- l.run(time.Hour) }()
+	eventually(t, func() bool { return l.bell.state.Load() == bellAwaited })
+	c.err = errors.New("the disk is on fire")
+	l.help(step)
+	l.help(step)
+	if err := <-ended; !errors.Is(err, c.err) {
+		t.Errorf("the loop ended with %v", err)
+	}
+	l.help(step)
+	if n := c.steps.Load(); n != 1 {
+		t.Errorf("%d steps, want none after the one that failed", n)
+	}
 }

@@ -226,7 +226,6 @@ func (w *member) Settle() {
 // start implements stage.
 func (w *member) start() {
 	w.net.Start()
-	w.disk.bell.open()
 	go w.disk.run()
 }
 
@@ -548,7 +547,6 @@ func (d *memberDisk) end() error {
 	d.mu.Unlock()
 	d.bell.ring()
 	<-d.idle
-	d.bell.close()
 	d.refuse()
 	_, _, err := d.news()
 	if err != nil {
@@ -576,7 +574,7 @@ func (d *memberDisk) run() {
 			return
 		}
 		if orders == 0 {
-			d.bell.wait()
+			d.bell.wait(forever)
 		}
 	}
 }

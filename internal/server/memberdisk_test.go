@@ -152,7 +152,7 @@ func TestPromiseIsKept(t *testing.T) {
 		t.Error("the goroutine was woken")
 	}
 	d.push(diskOrder{writes: []zab.Write{{Seq: 4, Kind: zab.WriteAppend}}})
-	if c.written() != 3 || d.bell.state.Load() != bellRung {
+	if c.written() != 3 || !d.bell.isRung() {
 		t.Error("without a promise the goroutine must be woken")
 	}
 }
@@ -168,14 +168,13 @@ func TestPromiseIsForEntriesOnly(t *testing.T) {
 		d.promise()
 		d.push(diskOrder{writes: []zab.Write{{Seq: 1, Kind: zab.WriteAppend}}})
 		d.push(o)
-		if rung := d.bell.state.Load() == bellRung; rung != (o.other != nil) {
+		if rung := d.bell.isRung(); rung != (o.other != nil) {
 			t.Errorf("woken by %+v: %v", o, rung)
 		}
 		d.keepPromise()
-		if c.written() != 0 || d.bell.state.Load() != bellRung {
-			t.Errorf("%d writes were made by whoever promised, the goroutine was woken: %v", c.written(), d.bell.state.Load() == bellRung)
+		if c.written() != 0 || !d.bell.isRung() {
+			t.Errorf("%d writes were made by whoever promised, the goroutine was woken: %v", c.written(), d.bell.isRung())
 		}
-		d.bell.open()
 		go d.run()
 		if err := d.end(); err != nil || c.written() != len(o.writes)+1 {
 			t.Errorf("%d writes in all, %v", c.written(), err)

@@ -284,6 +284,7 @@ func (s *Server) Run(ctx context.Context) error {
 func (s *Server) stop() {
 	s.stopOnce.Do(func() {
 		close(s.stopping)
+		s.loop.signal()
 		s.audit.server("serverStop", "invoked")
 		s.stopAccepting()
 		s.closeListeners()
