@@ -584,8 +584,8 @@ func (d *memberDisk) run() {
 // most of its syncs; should one of them be late, it is only this much later with its own.
 const (
 	leaderGathers = 500 * time.Microsecond
-	// gatheredMax is from how many entries on there is enough to share a sync.
-	gatheredMax = 16
+	// gatheredBytes is from how many bytes of entries on it writes them at once.
+	gatheredBytes = 1 << 20
 )
 
 // gather waits a little if nobody waits for what is in the queue.
@@ -598,12 +598,14 @@ func (d *memberDisk) gather() {
 func (d *memberDisk) mayGather() bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	entries := 0
+	bytes := 0
 	hurry := func(o diskOrder) bool {
 		for i := range o.writes {
-			entries += len(o.writes[i].Entries)
+			for _, e := range o.writes[i].Entries {
+				bytes += len(e.Data)
+			}
 		}
-		return !o.patient || !o.onlyAppends() || entries > gatheredMax
+		return !o.patient || !o.onlyAppends() || bytes > gatheredBytes
 	}
 	return len(d.queue) > 0 && !d.ended && !slices.ContainsFunc(d.queue, hurry)
 }
@@ -722,7 +724,7 @@ func (d *memberDisk) perform(orders []diskOrder, failed *error) (n int) {
 	}
 	idle := n == len(orders) && len(d.queue) == 0
 	d.mu.Unlock()
-	if idle {
+	if idle || orders[0].patient {
 		d.w.l.help(d.w.stepAtDisk)
 	} else {
 		d.w.l.signal()

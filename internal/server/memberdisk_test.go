@@ -218,7 +218,10 @@ func TestLeaderGathersWhatNobodyWaitsFor(t *testing.T) {
 		{"nothing", nil, false},
 		{"entries", []diskOrder{entries(1, true), entries(2, true)}, true},
 		{"many entries", []diskOrder{entries(1, true), {patient: true, writes: []zab.Write{
-			{Seq: 2, Kind: zab.WriteAppend, Entries: make([]zab.Entry, gatheredMax+1)},
+			{Seq: 2, Kind: zab.WriteAppend, Entries: make([]zab.Entry, 10_000)},
+		}}}, true},
+		{"many bytes", []diskOrder{entries(1, true), {patient: true, writes: []zab.Write{
+			{Seq: 2, Kind: zab.WriteAppend, Entries: []zab.Entry{{Data: make([]byte, gatheredBytes+1)}}},
 		}}}, false},
 		{"entries that are its own vote", []diskOrder{entries(1, true), entries(2, false)}, false},
 		{"an epoch", []diskOrder{{writes: []zab.Write{{Seq: 1, Kind: zab.WriteAcceptedEpoch}}, patient: true}}, false},
