@@ -69,6 +69,18 @@ func (h *TxnHeader) Decode(r *wire.Reader) {
 	h.ClientID, h.Cxid, h.Zxid, h.Time, h.Type = r.Long(), r.Int(), r.Long(), r.Long(), wire.Op(r.Int())
 }
 
+// txnTimeAt is where the header has its Time.
+const txnTimeAt = 8 + 4 + 8
+
+// TxnTime returns the Time of the header that txn begins with, in ms. ok is false if it is too short for one.
+func TxnTime(txn []byte) (ms int64, ok bool) {
+	if len(txn) < TxnHeaderBytes {
+		return 0, false
+	}
+	r := wire.NewReader(txn[txnTimeAt:])
+	return r.Long(), true
+}
+
 // Append encodes the header.
 func (h TxnHeader) Append(dst []byte) []byte {
 	dst = wire.AppendLong(wire.AppendInt(wire.AppendLong(dst, h.ClientID), h.Cxid), h.Zxid)

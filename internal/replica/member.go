@@ -356,6 +356,7 @@ func (m *Member) applyBatch(t Time) error {
 	}
 	last := m.batch[len(m.batch)-1].Zxid
 	err := m.rep.Apply(m.batch, t.Mono)
+	m.countAges(t.Wall)
 	clear(m.batch)
 	m.batch = m.batch[:0]
 	if err != nil {
@@ -366,6 +367,21 @@ func (m *Member) applyBatch(t Time) error {
 		m.releaseReplies(t)
 	}
 	return nil
+}
+
+// countAges counts what has been applied, unless it is history that comes before this server serves.
+func (m *Member) countAges(wall int64) {
+	if m.epoch == 0 {
+		return
+	}
+	committed := &m.rep.Stats.CommitNews
+	if m.leading {
+		committed = &m.rep.Stats.QuorumAcks
+	}
+	for i := range m.batch {
+		committed.AddAge(m.batch[i].Data, wall)
+		m.rep.Stats.Propagation.AddAge(m.batch[i].Data, wall)
+	}
 }
 
 // serve begins to serve clients under an established leader.

@@ -18,6 +18,10 @@ type Stats struct {
 	// Reads and Updates are times from receipt to answer, in ms. Reads that wait,
 	// behind a write or for the disk, are not among them.
 	Reads, Updates Summary
+	// Propagation is how old transactions were when they had been applied, in ms, see [Summary.AddAge]; QuorumAcks are those
+	// among them of this leader, when a quorum had them on disk, and CommitNews those of other leaders, when this
+	// server heard that they are committed.
+	Propagation, QuorumAcks, CommitNews Summary
 	// Watchers told of an event, by kind of change; events that nobody waits for
 	// are not among them.
 	Created, Deleted, Changed, Children Summary
@@ -52,7 +56,9 @@ func (s *Stats) Reset() {
 	} {
 		c.Store(0)
 	}
-	for _, m := range []*Summary{&s.Reads, &s.Updates, &s.Created, &s.Deleted, &s.Changed, &s.Children, &s.ThrottleTimes} {
+	for _, m := range []*Summary{
+		&s.Reads, &s.Updates, &s.Propagation, &s.QuorumAcks, &s.CommitNews, &s.Created, &s.Deleted, &s.Changed, &s.Children, &s.ThrottleTimes,
+	} {
 		m.Reset()
 	}
 	s.ReadBytes.Reset()

@@ -3,6 +3,8 @@ package replica
 import (
 	"math/bits"
 	"sync/atomic"
+
+	"github.com/quorate/quorate/znode"
 )
 
 // Summary counts values that are not negative, milliseconds mostly: how many
@@ -29,6 +31,14 @@ const (
 
 // Add counts v; negative values count as 0.
 func (s *Summary) Add(v int64) { s.AddMany(v, 1) }
+
+// AddAge counts for how many ms there has been a transaction, by the time its leader gave it and wall, this server's wall
+// clock. As in ZooKeeper (Request.logLatency) those of a clock ahead of this one are not counted.
+func (s *Summary) AddAge(txn []byte, wall int64) {
+	if t, ok := znode.TxnTime(txn); ok && t <= wall {
+		s.Add(wall - t)
+	}
+}
 
 // AddMany counts v n times.
 func (s *Summary) AddMany(v, n int64) {

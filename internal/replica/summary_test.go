@@ -5,6 +5,8 @@ import (
 	"math/rand/v2"
 	"slices"
 	"testing"
+
+	"github.com/quorate/quorate/znode"
 )
 
 func TestSummaryBuckets(t *testing.T) {
@@ -73,5 +75,26 @@ func BenchmarkSummaryZero(b *testing.B) {
 	var s Summary
 	for b.Loop() {
 		s.Add(0)
+	}
+}
+
+func TestAgeOfATransaction(t *testing.T) {
+	txn := znode.TxnHeader{Time: 1000}.Append(nil)
+	for _, c := range []struct {
+		name       string
+		txn        []byte
+		wall       int64
+		count, sum int64
+	}{
+		{"older", txn, 1234, 1, 234},
+		{"new", txn, 1000, 1, 0},
+		{"of a clock ahead of this one", txn, 999, 0, 0},
+		{"no header", txn[:len(txn)-1], 1234, 0, 0},
+	} {
+		var s Summary
+		s.AddAge(c.txn, c.wall)
+		if v := s.View(); v.Count != c.count || v.Sum != c.sum {
+			t.Errorf("%s: %d counted, %d ms", c.name, v.Count, v.Sum)
+		}
 	}
 }

@@ -171,6 +171,11 @@ func (a *alone) apply(b *txnlog.Batch) error {
 	if err := a.s.rep.Apply(b, a.s.mono()); err != nil {
 		return fmt.Errorf("applying committed transactions: %w", err)
 	}
+	wall := a.s.now().Wall
+	for i := range b.Len() {
+		_, txn := b.Entry(i)
+		a.s.rep.Stats.Propagation.AddAge(txn, wall)
+	}
 	zxid, _ := b.Entry(b.Len() - 1)
 	a.s.rep.Committed(zxid)
 	a.l.ckpt.applied(b.Len(), int64(b.Bytes()))

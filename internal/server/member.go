@@ -378,7 +378,7 @@ func (w *member) carryOut(t replica.Time) error {
 			return err
 		}
 		if len(out.Writes)+len(out.SendAfterSync) > 0 {
-			w.giveToDisk(out.Writes, out.SendAfterSync)
+			w.giveToDisk(out.Writes, out.SendAfterSync, t.Wall)
 		}
 		if len(out.Send) > 0 {
 			w.net.Send(out.Send)
@@ -398,12 +398,12 @@ func (w *member) carryOut(t replica.Time) error {
 
 // giveToDisk queues writes, and the messages that may leave after them. A snapshot does
 // not replace a tree that is being written to rest.
-func (w *member) giveToDisk(ws []zab.Write, after []zab.Delayed) {
+func (w *member) giveToDisk(ws []zab.Write, after []zab.Delayed, wall int64) {
 	for i := range ws {
 		if ws[i].Kind == zab.WriteInstall || ws[i].Kind == zab.WriteTruncate {
 			w.l.ckpt.settle()
 		}
-		w.s.stats.member.appended(w.status.Role, ws[i].Entries)
+		w.s.stats.member.appended(&w.status, ws[i].Entries, wall)
 		// As in ZooKeeper, what is logged counts: it is what a start replays.
 		bytes := 0
 		for _, e := range ws[i].Entries {
@@ -411,7 +411,10 @@ func (w *member) giveToDisk(ws []zab.Write, after []zab.Delayed) {
 		}
 		w.l.ckpt.applied(len(ws[i].Entries), int64(bytes))
 	}
-	w.disk.push(diskOrder{writes: ws, after: after, patient: w.m.FollowersSuffice()})
+	w.disk.push(diskOrder{
+		writes: ws, after: after, patient: w.m.FollowersSuffice(),
+		voted: w.status.Phase == zab.Broadcast && w.status.Role != zab.Observing,
+	})
 }
 
 // publish keeps the status for others to read, and lets the disk know how far the log
@@ -500,6 +503,7 @@ type diskOrder struct {
 	after   []zab.Delayed
 	other   func(error)
 	patient bool // nobody waits for it, most likely
+	voted   bool // entries are proposals, and being durable is a vote for them
 }
 
 func (d *memberDisk) init(w *member) {
@@ -710,6 +714,7 @@ func (d *memberDisk) perform(orders []diskOrder, failed *error) (n int) {
 	}
 	if err == nil {
 		d.release(orders[:n])
+		d.countAcks(orders[:n])
 	}
 	*failed = err
 	d.mu.Lock()
@@ -730,6 +735,18 @@ func (d *memberDisk) perform(orders []diskOrder, failed *error) (n int) {
 		d.w.l.signal()
 	}
 	return n
+}
+
+// countAcks counts what has been voted for.
+func (d *memberDisk) countAcks(orders []diskOrder) {
+	wall := d.w.s.now().Wall
+	for i := range orders {
+		for k := range orders[i].writes {
+			if orders[i].voted {
+				addAges(&d.w.s.stats.member.acks, orders[i].writes[k].Entries, wall)
+			}
+		}
+	}
 }
 
 // write makes writes durable.

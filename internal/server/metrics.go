@@ -151,6 +151,7 @@ func (s *Server) requestMetrics(m *metricSet) {
 	m.counter("stale_sessions_expired", st.SessionsExpired.Load())
 	m.summary("readlatency", detailed, &st.Reads)
 	m.summary("updatelatency", detailed, &st.Updates)
+	m.summary("propagation_latency", detailed, &st.Propagation)
 	m.summary("node_created_watch_count", simple, &st.Created)
 	m.summary("node_deleted_watch_count", simple, &st.Deleted)
 	m.summary("node_changed_watch_count", simple, &st.Changed)

@@ -17,6 +17,9 @@ type memberStats struct {
 	sizes proposalSizes
 	// learnerProposals and learnerCommits count what came from a leader.
 	learnerProposals, learnerCommits atomic.Int64
+	// proposals is how old a leader's proposals were when they came, acks how old when they were on this server's
+	// disk, in ms.
+	proposals, acks summary
 	// looking counts elections, diffs and snaps the learners that were
 	// synchronized by transactions and by a snapshot.
 	looking, diffs, snaps atomic.Int64
@@ -100,14 +103,23 @@ func (t *memberStats) serves(role zab.Role, now time.Time) {
 }
 
 // appended counts transactions on their way to the log: a leader's are its
-// proposals.
-func (t *memberStats) appended(role zab.Role, entries []zab.Entry) {
-	switch role {
+// proposals. wall is the server's wall clock in ms.
+func (t *memberStats) appended(st *zab.Status, entries []zab.Entry, wall int64) {
+	switch st.Role {
 	case zab.Leading:
 		t.sizes.add(entries)
 	case zab.Following:
 		t.learnerProposals.Add(int64(len(entries)))
+		if st.Phase == zab.Broadcast {
+			addAges(&t.proposals, entries, wall)
+		}
 	case zab.Looking, zab.Observing, zab.Halted:
+	}
+}
+
+func addAges(s *summary, entries []zab.Entry, wall int64) {
+	for i := range entries {
+		s.AddAge(entries[i].Data, wall)
 	}
 }
 
@@ -136,6 +148,10 @@ func (s *Server) memberMetrics(m *metricSet, r role) {
 	m.counter("snap_count", t.snaps.Load())
 	m.counter("learner_proposal_received_count", t.learnerProposals.Load())
 	m.counter("learner_commit_received_count", t.learnerCommits.Load())
+	m.summary("proposal_latency", detailed, &t.proposals.Summary)
+	m.summary("proposal_ack_creation_latency", detailed, &t.acks.Summary)
+	m.summary("quorum_ack_latency", detailed, &s.rep.Stats.QuorumAcks)
+	m.summary("commit_propagation_latency", detailed, &s.rep.Stats.CommitNews)
 	m.summary("election_time", simple, &t.elections.Summary)
 	m.summary("unavailable_time", simple, &t.unavailable.Summary)
 	m.summary("leader_unavailable_time", simple, &t.leaderUnavailable.Summary)
@@ -184,7 +200,7 @@ func (t *memberStats) reset() {
 	for _, c := range []*atomic.Int64{&t.learnerProposals, &t.learnerCommits, &t.looking, &t.diffs, &t.snaps} {
 		c.Store(0)
 	}
-	for _, m := range []*summary{&t.elections, &t.leaderUnavailable, &t.unavailable, &t.followerSyncs, &t.observerSyncs} {
+	for _, m := range []*summary{&t.proposals, &t.acks, &t.elections, &t.leaderUnavailable, &t.unavailable, &t.followerSyncs, &t.observerSyncs} {
 		m.Reset()
 	}
 }

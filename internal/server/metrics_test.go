@@ -100,14 +100,19 @@ func TestMntrOfAnEnsemble(t *testing.T) {
 			"zk_server_state": "leader", "zk_peer_state": "leading - broadcast", "zk_quorum_size": "3", "zk_learners": "3",
 			"zk_synced_followers": "2", "zk_synced_observers": "1", "zk_synced_non_voting_followers": "0",
 			"zk_pending_syncs": "0", "zk_proposal_count": "2", "zk_commit_count": "2",
+			"zk_cnt_quorum_ack_latency": "2", "zk_cnt_propagation_latency": "2", "zk_cnt_proposal_latency": "0",
+			"zk_cnt_commit_propagation_latency": "0",
 		}},
 		{follower, map[string]string{
 			"zk_server_state": "follower", "zk_peer_state": "following - broadcast", "zk_synced_observers": "0",
 			"zk_learner_proposal_received_count": "2", "zk_learner_commit_received_count": "2",
-			"zk_connection_request_count": "1", "zk_cnt_updatelatency": "2", "zk_cnt_readlatency": "1", "zk_p99_readlatency": "0",
+			"zk_cnt_quorum_ack_latency": "0", "zk_cnt_propagation_latency": "2", "zk_cnt_proposal_latency": "2",
+			"zk_cnt_commit_propagation_latency": "2",
+			"zk_connection_request_count":       "1", "zk_cnt_updatelatency": "2", "zk_cnt_readlatency": "1", "zk_p99_readlatency": "0",
 		}},
 		{observer, map[string]string{
 			"zk_server_state": "observer", "zk_peer_state": "observing - broadcast",
+			"zk_cnt_propagation_latency": "2", "zk_cnt_proposal_latency": "0", "zk_cnt_commit_propagation_latency": "2",
 		}},
 	} {
 		got := g.up[x.id].figures()
@@ -119,6 +124,10 @@ func TestMntrOfAnEnsemble(t *testing.T) {
 	}
 	if got := g.up[observer].figures()["zk_observer_master_id"]; got != string(rune('0'+lead)) {
 		t.Errorf("the observer's leader is %q, want %d", got, lead)
+	}
+	// A server may vote after the others have committed.
+	for id, votes := range map[int64]string{lead: "2", follower: "2", observer: "0"} {
+		eventually(t, func() bool { return g.up[id].figures()["zk_cnt_proposal_ack_creation_latency"] == votes })
 	}
 	// An election may have to be repeated.
 	for id, keys := range map[int64][]string{
