@@ -80,7 +80,7 @@ var bans = []ban{
 	},
 	{
 		"net",
-		[]string{"cmd/*", "conf", "internal/server", "zab/transport", "internal/bench", "internal/lint", "integration", "integration/*"},
+		[]string{"cmd/*", "conf", "internal/server", "zab/transport", "internal/bench", "internal/bench/compare", "internal/lint", "integration", "integration/*"},
 		"sockets are the runtime's and the tools'",
 	},
 	{

@@ -37,6 +37,7 @@ type options struct {
 	restarts  int
 	small     bool
 	big       bool
+	floor     string // the zoo.cfg to be the floor of; see floor
 }
 
 func parseFlags(args []string) (options, error) {
@@ -52,6 +53,7 @@ func parseFlags(args []string) (options, error) {
 	fs.IntVar(&o.restarts, "restarts", 3, "restarts with the big tree")
 	fs.BoolVar(&o.small, "small", true, "measure the workloads on a small tree")
 	fs.BoolVar(&o.big, "big", true, "measure the big tree")
+	fs.StringVar(&o.floor, "floor", "", "serve at the clientPort of this zoo.cfg as the least that a server can do, and measure nothing")
 	if err := fs.Parse(args); err != nil {
 		return o, err
 	}
@@ -71,6 +73,10 @@ func main() {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	run := run
+	if o.floor != "" {
+		run = func(ctx context.Context, o options) error { return serveFloor(ctx, o.floor) }
+	}
 	if err := run(ctx, o); err != nil {
 		fmt.Fprintln(os.Stderr, "compare:", err)
 		os.Exit(1)
@@ -81,6 +87,7 @@ func main() {
 type findings struct {
 	Machine table.Machine `json:"machine"`
 	Small   *bench.Report `json:"small,omitempty"`
+	Floor   *bench.Report `json:"floor,omitempty"`
 	Big     []bigTree     `json:"big,omitempty"` // Quorate, ZooKeeper
 }
 
@@ -96,6 +103,9 @@ func runIn(ctx context.Context, o options, dir string) error {
 	f := findings{Machine: describeMachine(ctx, sides)}
 	if o.small {
 		if f.Small, err = measureSmall(ctx, o, sides); err != nil {
+			return err
+		}
+		if f.Floor, err = measureFloor(ctx, o, dir); err != nil {
 			return err
 		}
 	}
@@ -130,6 +140,27 @@ func contenders(ctx context.Context, o options, dir string) ([]contender, error)
 		{name: "Quorate", command: []string{o.quorate, "server"}, dir: filepath.Join(dir, "q"), log: o.Log},
 		{name: "ZooKeeper", command: zookeeper, dir: filepath.Join(dir, "z"), log: o.Log},
 	}, nil
+}
+
+// measureFloor runs what the kernel and the generator decide on the floor.
+func measureFloor(ctx context.Context, o options, dir string) (*bench.Report, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	p, err := contender{name: "the floor", command: []string{self, "-floor"}, dir: filepath.Join(dir, "f"), log: o.Log}.start(ctx, "small")
+	if err != nil {
+		return nil, err
+	}
+	defer p.kill()
+	if err := p.waitReady(ctx, ""); err != nil {
+		return nil, err
+	}
+	rep, err := bench.Run(ctx, bench.Config{
+		Workloads: []bench.Workload{bench.Watch, bench.WatchPersistent, bench.Connect}, Servers: []string{p.addr}, PIDs: []int{p.pid()},
+		Rounds: o.rounds, Duration: o.duration, Warmup: o.warmup, Progress: o.Log,
+	})
+	return rep, errors.Join(err, p.stop())
 }
 
 // measureSmall runs the workloads on both servers in turns.

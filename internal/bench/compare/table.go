@@ -5,7 +5,7 @@ package main
 import (
 	"context"
 	"fmt"
-	"runtime"
+	"slices"
 	"strings"
 
 	"github.com/quorate/quorate/internal/bench"
@@ -30,9 +30,9 @@ func wants() []table.Want {
 		{Workload: bench.Mixed, InFlight: 16, Title: "90/10 mixed, 16 in flight", Throughput: atLeast(5)},
 		{Workload: bench.Get, InFlight: 1, Title: "getData, 1 in flight", Throughput: atLeast(2.5), P50: lower, P99: lower, CPU: atMost(1.0 / 3)},
 		{Workload: bench.Set, InFlight: 1, Title: "setData, 1 in flight", Throughput: atLeast(1.4), P50: lower, P99: lower, CPU: atMost(1.0 / 2)},
-		{Workload: bench.Watch, Ceiling: runtime.NumCPU(), Title: "one change to 500 watchers (notifications)", Throughput: atLeast(8)},
-		{Workload: bench.WatchPersistent, Ceiling: runtime.NumCPU(), Title: "the same, persistent watches"},
-		{Workload: bench.Connect, Ceiling: runtime.NumCPU(), Title: "open a session, close it", Throughput: atLeast(8)},
+		{Workload: bench.Watch, Title: "one change to 500 watchers (notifications)", Throughput: atLeast(8)},
+		{Workload: bench.WatchPersistent, Title: "the same, persistent watches"},
+		{Workload: bench.Connect, Title: "open a session, close it", Throughput: atLeast(8)},
 	}
 }
 
@@ -53,8 +53,28 @@ func (f *findings) smallRows() []table.Row {
 	var out []table.Row
 	for _, w := range wants() {
 		out = append(out, w.Rows(f.Small)...)
+		out = append(out, f.floorRows(w)...)
 	}
 	return out
+}
+
+// floorRows tell what a server that only answers reaches, if that was measured.
+func (f *findings) floorRows(w table.Want) []table.Row {
+	if f.Floor == nil {
+		return nil
+	}
+	result := func(rs []*bench.Result) *bench.Result {
+		if i := slices.IndexFunc(rs, func(r *bench.Result) bool { return r.Workload == w.Workload && r.InFlight == w.InFlight }); i >= 0 {
+			return rs[i]
+		}
+		return nil
+	}
+	least, z := result(f.Floor.Results), result(f.Small.Against)
+	if least == nil || z == nil {
+		return nil
+	}
+	r := table.Compare(w.Title, "operations/s of a program that answers and keeps nothing, in the place of Quorate", nil, least.Throughput, z.Throughput, table.Count)
+	return append([]table.Row{r}, table.Failures(w.Title, least, z)...)
 }
 
 func (f *findings) bigRows(o options) []table.Row {

@@ -1,30 +1,6 @@
 package table
 
-import (
-	"testing"
-
-	"github.com/quorate/quorate/internal/bench"
-)
-
-// TestCeiling: 2 processors by 20 us each are 100,000/s, five times what ZooKeeper did.
-func TestCeiling(t *testing.T) {
-	cpu := 20.0
-	rep := &bench.Report{
-		Results: []*bench.Result{{Workload: bench.Connect, Throughput: 30_000, GeneratorCPU: &cpu}},
-		Against: []*bench.Result{{Workload: bench.Connect, Throughput: 20_000}},
-		Ratios:  []bench.Ratio{{Workload: bench.Connect}},
-	}
-	want := Row{
-		What: "sessions", Figure: "the same from a server that costs nothing: 2 processors by the generator's 20 us each",
-		Quorate: "100,000", Ratio: "5.00", Informative: true,
-	}
-	if rows := (Want{Workload: bench.Connect, Title: "sessions", Ceiling: 2}).Rows(rep); len(rows) < 2 || rows[1] != want {
-		t.Errorf("got  %+v\nwant %+v", rows, want)
-	}
-	if rows := (Want{Workload: bench.Connect}).Rows(rep); len(rows) != 3 {
-		t.Errorf("%d rows without a ceiling: %+v", len(rows), rows)
-	}
-}
+import "testing"
 
 func TestBounds(t *testing.T) {
 	for _, c := range []struct {

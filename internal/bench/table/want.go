@@ -18,9 +18,6 @@ type Want struct {
 	CPU         *Bound
 	// CPUFigure names the CPU time; empty is that of one server.
 	CPUFigure string
-	// Ceiling asks for a row that says what a server which costs nothing would
-	// reach on this many processors, which the generator needs as well; 0 for none.
-	Ceiling int
 }
 
 // measures tells whether a result is of this workload.
@@ -48,12 +45,11 @@ func (w Want) rows(q, z *bench.Result, r bench.Ratio) []Row {
 		}
 		return row
 	}
-	out := []Row{line("operations/s", w.Throughput, r.Throughput, Count(z.Throughput), Count(q.Throughput))}
-	out = append(out, w.ceiling(q, z)...)
-	out = append(out,
+	out := []Row{
+		line("operations/s", w.Throughput, r.Throughput, Count(z.Throughput), Count(q.Throughput)),
 		line("p50", w.P50, r.P50, Micros(z.Latency.P50), Micros(q.Latency.P50)),
 		line("p99", w.P99, r.P99, Micros(z.Latency.P99), Micros(q.Latency.P99)),
-	)
+	}
 	if r.ServerCPU != nil && z.ServerCPU != nil && q.ServerCPU != nil {
 		figure := w.CPUFigure
 		if figure == "" {
@@ -62,18 +58,6 @@ func (w Want) rows(q, z *bench.Result, r bench.Ratio) []Row {
 		out = append(out, line(figure, w.CPU, *r.ServerCPU, Micros(*z.ServerCPU), Micros(*q.ServerCPU)))
 	}
 	return append(out, Failures(w.Title, q, z)...)
-}
-
-// ceiling is the row that Ceiling asks for, if it is known what the generator costs.
-func (w Want) ceiling(q, z *bench.Result) []Row {
-	if w.Ceiling == 0 || q.GeneratorCPU == nil || *q.GeneratorCPU <= 0 || z.Throughput <= 0 {
-		return nil
-	}
-	most := float64(w.Ceiling) * 1e6 / *q.GeneratorCPU
-	return []Row{{
-		What: w.Title, Figure: fmt.Sprintf("the same from a server that costs nothing: %d processors by the generator's %s each", w.Ceiling, Micros(*q.GeneratorCPU)),
-		Quorate: Count(most), Ratio: fmt.Sprintf("%.2f", most/z.Throughput), Informative: true,
-	}}
 }
 
 // Failures is a row only when something failed: figures of a run with errors
