@@ -1,10 +1,11 @@
 package server
 
 import (
+	"errors"
 	"net"
-	"syscall"
 	"testing"
-	"unsafe"
+
+	"golang.org/x/sys/unix"
 )
 
 // TestListenBacklog asks the kernel how long the accept queue is.
@@ -29,15 +30,13 @@ func backlogOf(t *testing.T, l net.Listener) uint32 {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var info [32]byte // tcp_info: 8 bytes, then words, of which the sixth is the length for a listener
-	var errno syscall.Errno
+	var info *unix.TCPInfo
+	var asked error
 	err = raw.Control(func(fd uintptr) {
-		size := uint32(len(info))
-		_, _, errno = syscall.Syscall6(syscall.SYS_GETSOCKOPT, fd, syscall.IPPROTO_TCP, syscall.TCP_INFO,
-			uintptr(unsafe.Pointer(&info[0])), uintptr(unsafe.Pointer(&size)), 0)
+		info, asked = unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO)
 	})
-	if err != nil || errno != 0 {
-		t.Fatal(err, errno)
+	if err = errors.Join(err, asked); err != nil {
+		t.Fatal(err)
 	}
-	return *(*uint32)(unsafe.Pointer(&info[28]))
+	return info.Sacked // of a listener: how many it lets wait (tcp_get_info in the kernel)
 }
