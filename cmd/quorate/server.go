@@ -87,7 +87,7 @@ func tuneRuntime() error {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(400)
 	}
-	// The server's pollers wait in the kernel, and so do the writers of the log
+	// The server's pollers wait in the kernel, and so do its loop and the writers of the log
 	// and of checkpoints, each in the place of a processor until the scheduler's
 	// monitor takes it away. So there are places for all of them, and the monitor
 	// need not look every 20 us.
@@ -98,8 +98,8 @@ func tuneRuntime() error {
 }
 
 // placesInKernel is how many goroutines may be in the kernel besides the pollers of
-// clients: to write the log, a checkpoint, and Pebble's merges, and to wait for other servers.
-const placesInKernel = 4
+// clients: to write the log, a checkpoint, and Pebble's merges, and to wait for other servers and for work.
+const placesInKernel = 5
 
 // announce says where the server is and what it found.
 func announce(w io.Writer, cfg *conf.Config, s *server.Server) {
