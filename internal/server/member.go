@@ -384,7 +384,10 @@ func (w *member) carryOut(t replica.Time) error {
 			w.net.Send(out.Send)
 		}
 		for _, sid := range out.Connect {
-			w.net.Connect(sid)
+			// A leader that stops has a vote for its successor, but is not to be of its quorum: it would be lost again at once.
+			if w.leaveBy.IsZero() {
+				w.net.Connect(sid)
+			}
 		}
 		for _, c := range out.Close {
 			w.net.Close(c)
