@@ -120,7 +120,7 @@ func (l *loop) submit(subs ...replica.Submission) (waiting int) {
 	return len(l.in.subs)
 }
 
-// do runs f within a step of the loop's goroutine, soon. It is false when the loop is off.
+// do runs f within a step of the loop, soon. It is false when the loop is off.
 func (l *loop) do(f func()) bool {
 	l.mu.Lock()
 	off := l.off

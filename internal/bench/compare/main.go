@@ -73,11 +73,12 @@ func main() {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	run := run
 	if o.floor != "" {
-		run = func(ctx context.Context, o options) error { return serveFloor(ctx, o.floor) }
+		err = serveFloor(ctx, o.floor)
+	} else {
+		err = run(ctx, o)
 	}
-	if err := run(ctx, o); err != nil {
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "compare:", err)
 		os.Exit(1)
 	}
