@@ -72,6 +72,18 @@ func (h *TxnHeader) Decode(r *wire.Reader) {
 // txnTimeAt is where the header has its Time.
 const txnTimeAt = 8 + 4 + 8
 
+// txnZxidAt is where the header has its Zxid.
+const txnZxidAt = 8 + 4
+
+// TxnZxid returns the Zxid of the header that txn begins with. ok is false if it is too short for one.
+func TxnZxid(txn []byte) (zxid int64, ok bool) {
+	if len(txn) < TxnHeaderBytes {
+		return 0, false
+	}
+	r := wire.NewReader(txn[txnZxidAt:])
+	return r.Long(), true
+}
+
 // TxnTime returns the Time of the header that txn begins with, in ms. ok is false if it is too short for one.
 func TxnTime(txn []byte) (ms int64, ok bool) {
 	if len(txn) < TxnHeaderBytes {

@@ -6,7 +6,6 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/quorate/quorate/wire"
 	"github.com/quorate/quorate/zab"
 	"github.com/quorate/quorate/zab/txnlog"
 	"github.com/quorate/quorate/znode"
@@ -106,10 +105,7 @@ func gather(b *txnlog.Batch, entries []zab.Entry, flush func() error) error {
 // checkEntry refuses what the log cannot hold. The core takes a transaction for
 // opaque bytes, which may come from a peer that is not in its right mind.
 func checkEntry(e zab.Entry) error {
-	rd := wire.NewReader(e.Data)
-	var t znode.TxnHeader
-	t.Decode(&rd)
-	if rd.Err() != nil || t.Zxid != e.Zxid {
+	if zxid, ok := znode.TxnZxid(e.Data); !ok || zxid != e.Zxid {
 		return fmt.Errorf("%d bytes under zxid %s are not that transaction", len(e.Data), zab.FormatZxid(e.Zxid))
 	}
 	return nil
