@@ -15,6 +15,7 @@ type arena struct {
 	chunks [][]byte
 	free   [arenaClasses]ref // heads of lists linked through the blocks
 	next   int               // where in the last chunk the free room begins
+	backed int               // up to where the last chunk has been given memory
 	large  [][]byte          // by index; nil = unused
 	unused []uint32          // indices of large that are nil
 	used   int64             // bytes in blocks that are handed out
@@ -46,6 +47,20 @@ func classOf(n int) (class, size int) {
 	return arenaFine + (top-8)*8 + eighth, 1<<top + (eighth+1)*step
 }
 
+// backStep is how many bytes are given memory at a time: a few microseconds' worth.
+const backStep = 32 << 10
+
+// backUpTo gives memory to what mapBytes returned up to need, and a little more; up to backed it has some. It
+// returns up to where it has now.
+func backUpTo(mem []byte, backed, need int) int {
+	if need <= backed {
+		return backed
+	}
+	to := min((need+backStep-1)&^(backStep-1), len(mem))
+	backBytes(mem[backed:to])
+	return to
+}
+
 // alloc returns a block of at least n bytes; what is in it is left over. n of
 // 0 is no block.
 func (a *arena) alloc(n int) ref {
@@ -63,13 +78,14 @@ func (a *arena) alloc(n int) ref {
 	}
 	if len(a.chunks) == 0 || a.next+size > arenaChunkBytes {
 		a.chunks = append(a.chunks, mapBytes(arenaChunkBytes))
-		a.next = 0
+		a.next, a.backed = 0, 0
 		if len(a.chunks) == 1 {
 			a.next = arenaStep // ref 0 is no block
 		}
 	}
 	r := ref(len(a.chunks)-1)<<32 | ref(a.next)
 	a.next += size
+	a.backed = backUpTo(a.chunks[len(a.chunks)-1], a.backed, a.next)
 	return r
 }
 

@@ -18,6 +18,7 @@ type index struct {
 	depth    uint
 	segments int
 	count    int
+	before   [segmentSlots]uint64 // split's: a segment as it was
 }
 
 const (
@@ -38,6 +39,7 @@ func newIndex() index {
 
 func newSegment(depth uint) *segment {
 	mem := mapBytes(segmentSlots * 8)
+	backBytes(mem)
 	return &segment{slots: (*[segmentSlots]uint64)(unsafe.Pointer(&mem[0])), mem: mem, depth: depth}
 }
 
@@ -85,7 +87,7 @@ func (s *segment) add(tag, id uint32) {
 	s.count++
 }
 
-// split divides a segment by the next bit of its entries' tags.
+// split divides a segment by the next bit of its entries' tags: those that have it move to a new one.
 func (x *index) split(s *segment, tag uint32) {
 	if s.depth == x.depth {
 		dir := make([]*segment, 2*len(x.dir))
@@ -95,29 +97,28 @@ func (x *index) split(s *segment, tag uint32) {
 		x.dir = dir
 		x.depth++
 	}
-	low, high := newSegment(s.depth+1), newSegment(s.depth+1)
+	span := 1 << (x.depth - s.depth)
+	first := int(uint64(tag)>>(32-x.depth)) &^ (span - 1)
+	x.before = *s.slots
+	clear(s.slots[:])
+	s.depth++
+	s.count = 0
+	high := newSegment(s.depth)
 	x.segments++
-	for _, slot := range s.slots {
+	for _, slot := range x.before {
 		if slot == 0 {
 			continue
 		}
 		t := uint32(slot >> 32)
-		if t>>(31-s.depth)&1 == 0 {
-			low.add(t, uint32(slot))
+		if t>>(32-s.depth)&1 == 0 {
+			s.add(t, uint32(slot))
 		} else {
 			high.add(t, uint32(slot))
 		}
 	}
-	span := 1 << (x.depth - s.depth)
-	first := int(uint64(tag)>>(32-x.depth)) &^ (span - 1)
-	for i := range span {
-		if i < span/2 {
-			x.dir[first+i] = low
-		} else {
-			x.dir[first+i] = high
-		}
+	for i := span / 2; i < span; i++ {
+		x.dir[first+i] = high
 	}
-	unmapBytes(s.mem)
 }
 
 // remove takes a node out. What follows it in its run moves up, so that no

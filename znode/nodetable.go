@@ -55,6 +55,7 @@ type nodeTable struct {
 	spare []uint32 // numbers to use again
 	top   uint32   // the highest number in use, plus one; 0 is never used
 	taken int
+	there int // up to where the last page has been given memory
 }
 
 func (t *nodeTable) node(id uint32) *node { return &t.pages[id/tablePage][id%tablePage] }
@@ -96,9 +97,10 @@ func (t *nodeTable) take() uint32 {
 	t.top++
 	if int(id/tablePage) == len(t.pages) {
 		mem := mapBytes(tablePageSize)
-		t.mem = append(t.mem, mem)
+		t.mem, t.there = append(t.mem, mem), 0
 		t.pages = append(t.pages, (*[tablePage]node)(unsafe.Pointer(&mem[0])))
 	}
+	t.there = backUpTo(t.mem[len(t.mem)-1], t.there, (int(id%tablePage)+1)*nodeSize)
 	t.node(id).flags.Store(nodeTaken)
 	return id
 }

@@ -98,3 +98,19 @@ func BenchmarkApply(b *testing.B) {
 		}
 	})
 }
+
+// BenchmarkGrow creates znodes that were never there, so that the tree needs
+// memory for each. -benchtime 500000x makes runs alike.
+func BenchmarkGrow(b *testing.B) {
+	tree, _ := benchTree(b, 0)
+	a := benchApplier{b: b, tree: tree}
+	data := make([]byte, 128)
+	var path []byte
+	cversion := int32(0)
+	b.ReportAllocs()
+	for b.Loop() {
+		cversion++
+		path = fmt.Appendf(path[:0], "/bench00/key%09d", cversion)
+		a.create(path, data, cversion)
+	}
+}

@@ -336,3 +336,22 @@ func TestLargeTransactionsAskForMuchAtOnce(t *testing.T) {
 		t.Errorf("%d nodes", n)
 	}
 }
+
+// Memory is given in whole steps, never behind the end, and nothing twice.
+func TestBackUpTo(t *testing.T) {
+	mem := mapBytes(3*backStep + 100)
+	defer unmapBytes(mem)
+	backed := 0
+	for _, c := range []struct{ need, want int }{
+		{1, backStep}, {backStep, backStep}, {backStep + 1, 2 * backStep}, {10, 2 * backStep}, {3*backStep + 1, len(mem)}, {len(mem), len(mem)},
+	} {
+		if backed = backUpTo(mem, backed, c.need); backed != c.want {
+			t.Errorf("need %d: %d, want %d", c.need, backed, c.want)
+		}
+	}
+	for i, b := range mem {
+		if b != 0 {
+			t.Fatalf("byte %d is %d", i, b)
+		}
+	}
+}
