@@ -52,7 +52,8 @@ var arrows = []arrow{
 	{"internal/bench", []string{"wire", "internal/sysmon"}, "a load generator is a client: it knows the protocol, not the server"},
 	{"internal/shell", []string{"wire"}, "the command shell is a client: it knows the protocol, not the server"},
 	{"internal/bench/table", []string{"internal/bench"}, "writes what was measured; how is the business of others"},
-	{"internal/bench/compare", []string{"internal/bench", "internal/bench/table", "wire"}, "runs two servers and prints a table of both"},
+	{"internal/bench/floor", []string{"wire"}, "answers what a load generator asks, and knows no server"},
+	{"internal/bench/compare", []string{"internal/bench", "internal/bench/floor", "internal/bench/table"}, "runs two servers and prints a table of both"},
 	{"internal/shell", []string{"wire"}, "a shell is a client: it knows the protocol, not the server"},
 	{"integration", []string{"wire"}, "tests from outside speak bytes to built binaries"},
 	{
@@ -80,7 +81,7 @@ var bans = []ban{
 	},
 	{
 		"net",
-		[]string{"cmd/*", "conf", "internal/server", "zab/transport", "internal/bench", "internal/bench/compare", "internal/lint", "integration", "integration/*"},
+		[]string{"cmd/*", "conf", "internal/server", "zab/transport", "internal/bench", "internal/bench/compare", "internal/bench/floor", "internal/lint", "integration", "integration/*"},
 		"sockets are the runtime's and the tools'",
 	},
 	{

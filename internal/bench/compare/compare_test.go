@@ -3,11 +3,9 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
-	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -17,7 +15,6 @@ import (
 
 	"github.com/quorate/quorate/internal/bench"
 	"github.com/quorate/quorate/internal/bench/table"
-	"github.com/quorate/quorate/wire"
 )
 
 // TestMain lets the test's binary be the floor, as the command's can be.
@@ -181,59 +178,6 @@ func TestCompareZooKeeperWithItself(t *testing.T) {
 	}
 	if b, err := os.ReadFile(o.JSON); err != nil || !strings.Contains(string(b), `"restart_seconds"`) {
 		t.Errorf("figures: %v", err)
-	}
-}
-
-// The floor does everything that the workloads it is measured with ask for.
-func TestFloor(t *testing.T) {
-	addr, err := bench.FreeAddr()
-	if err != nil {
-		t.Fatal(err)
-	}
-	at := netip.MustParseAddrPort(addr)
-	cfg := filepath.Join(t.TempDir(), "zoo.cfg")
-	if err := os.WriteFile(cfg, fmt.Appendf(nil, zooCfg, "nowhere", at.Port()), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	ctx, stop := context.WithCancel(t.Context())
-	ended := make(chan error, 1)
-	go func() { ended <- serveFloor(ctx, cfg) }()
-	defer func() {
-		stop()
-		if err := <-ended; err != nil {
-			t.Error(err)
-		}
-	}()
-	rep, err := bench.Run(t.Context(), bench.Config{
-		Workloads: []bench.Workload{bench.Watch, bench.WatchPersistent, bench.Connect}, Servers: []string{addr},
-		Rounds: 1, Ops: 2000, Progress: io.Discard,
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, r := range rep.Results {
-		if r.Throughput == 0 || len(r.Errors) > 0 {
-			t.Errorf("%s: %.0f/s, errors %v", r.Workload, r.Throughput, r.Errors)
-		}
-	}
-}
-
-// A connection that sends nonsense costs the floor that connection.
-func TestFloorAndNonsense(t *testing.T) {
-	f := &floor{once: map[string][]*floorConn{}, lasting: map[string][]*floorConn{}}
-	c := &floorConn{}
-	for _, body := range [][]byte{nil, {1}, make([]byte, 27)} {
-		if f.answer(c, body) {
-			t.Errorf("%d bytes are a connect request", len(body))
-		}
-	}
-	c.connected = true
-	body := wire.RequestHeader{Xid: 1, Op: wire.OpSetData}.Append(nil)
-	if f.answer(c, append(body, 0xff)) {
-		t.Error("half a setData was answered")
-	}
-	if err := serveFloor(t.Context(), "no such file"); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("without a file: %v", err)
 	}
 }
 

@@ -22,6 +22,7 @@ import (
 	"time"
 
 	"github.com/quorate/quorate/internal/bench"
+	"github.com/quorate/quorate/internal/bench/floor"
 	"github.com/quorate/quorate/internal/bench/table"
 )
 
@@ -37,7 +38,7 @@ type options struct {
 	restarts  int
 	small     bool
 	big       bool
-	floor     string // the zoo.cfg to be the floor of; see floor
+	floor     string // the zoo.cfg to be the floor of; see package floor
 }
 
 func parseFlags(args []string) (options, error) {
@@ -74,7 +75,7 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if o.floor != "" {
-		err = serveFloor(ctx, o.floor)
+		err = floor.Serve(ctx, o.floor)
 	} else {
 		err = run(ctx, o)
 	}
