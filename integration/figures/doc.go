@@ -5,7 +5,7 @@
 //	scripts/compare-ensemble.sh [flags]
 //
 // main.go has the flags and the order of things. workloads.go runs the load
-// generator on both ensembles in turns. The other parts have one ensemble run
+// generator on both ensembles in turns, floor.go on processes that do nothing but what every write needs. The other parts have one ensemble run
 // at a time: failover.go kills leaders, bigtree.go does so with many znodes,
 // restarts a follower and has one synchronized by a snapshot under the load of
 // steady.go. client.go is the client that sees an election as stock clients do,

@@ -16,6 +16,7 @@ import (
 	"github.com/quorate/quorate/integration"
 	"github.com/quorate/quorate/integration/ensemble"
 	"github.com/quorate/quorate/internal/bench"
+	"github.com/quorate/quorate/internal/bench/floor"
 	"github.com/quorate/quorate/internal/bench/table"
 )
 
@@ -24,6 +25,7 @@ type options struct {
 	table.Output
 	java     string
 	only     string
+	floor    string // the zoo.cfg to be a floor of; see package floor
 	small    bool
 	rounds   int
 	duration time.Duration
@@ -47,6 +49,7 @@ func parseFlags(args []string) (options, error) {
 	fs.StringVar(&o.java, "java", string(integration.ZooKeeper38), "release of the Java servers: "+fmt.Sprint(ensemble.Releases))
 	fs.StringVar(&o.only, "only", "", "measure one ensemble alone, quorate or zookeeper; without the workloads, for which there is quorate bench")
 	o.Flags(fs)
+	fs.StringVar(&o.floor, "floor", "", "serve by this zoo.cfg as the least that a member can do, and measure nothing")
 	fs.BoolVar(&o.small, "small", true, "measure the workloads on a small tree, both ensembles in turns")
 	fs.IntVar(&o.rounds, "rounds", 3, "times each workload runs on each ensemble")
 	fs.DurationVar(&o.duration, "duration", 5*time.Second, "length of a measured part")
@@ -92,7 +95,11 @@ func main() {
 		os.Exit(2)
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err = run(ctx, o)
+	if o.floor != "" {
+		err = floor.Serve(ctx, o.floor)
+	} else {
+		err = run(ctx, o)
+	}
 	stop()
 	integration.RemoveBuild()
 	if err != nil {
@@ -119,6 +126,7 @@ func (b *both[T]) set(s side, v T) {
 type findings struct {
 	Machine   table.Machine    `json:"machine"`
 	Workloads *bench.Report    `json:"workloads,omitempty"`
+	Floor     *bench.Report    `json:"floor,omitempty"`
 	Failover  both[[]failover] `json:"failover"`
 	Big       both[*bigTree]   `json:"big"`
 }
@@ -188,15 +196,18 @@ func run(ctx context.Context, o options) error {
 		if f.Machine, err = describeMachine(ctx, o); err != nil {
 			return err
 		}
-		err = f.measure(ctx, o, o.sides(dir))
+		err = f.measure(ctx, o, o.sides(dir), filepath.Join(dir, "f"))
 		return errors.Join(err, o.Publish(f.table(o), f))
 	})
 }
 
 // measure runs every part that is asked for.
-func (f *findings) measure(ctx context.Context, o options, sides []side) (err error) {
+func (f *findings) measure(ctx context.Context, o options, sides []side, floorDir string) (err error) {
 	if o.small && len(sides) == 2 {
 		if f.Workloads, err = measureWorkloads(ctx, o, sides); err != nil {
+			return err
+		}
+		if f.Floor, err = measureFloor(ctx, o, floorDir); err != nil {
 			return err
 		}
 	}

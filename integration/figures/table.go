@@ -43,9 +43,36 @@ func (f *findings) workloadRows() []table.Row {
 	}
 	var out []table.Row
 	for _, w := range wants() {
-		out = append(out, w.Rows(f.Workloads)...)
+		rows := slices.DeleteFunc(w.Rows(f.Workloads), func(r table.Row) bool { return r.Informative })
+		out = append(append(out, rows...), f.floorRows(w)...)
 	}
-	return slices.DeleteFunc(out, func(r table.Row) bool { return r.Informative })
+	return out
+}
+
+// floorRows tell what servers reach that do nothing but what a write needs, where that was measured: the figures that
+// have a target.
+func (f *findings) floorRows(w table.Want) []table.Row {
+	if f.Floor == nil {
+		return nil
+	}
+	least, z := w.Find(f.Floor.Results), w.Find(f.Workloads.Against)
+	if least == nil || z == nil {
+		return nil
+	}
+	row := func(figure string, least, z float64, format func(float64) string) table.Row {
+		return table.Compare(w.Title, "a program that only passes on and syncs, in the place of Quorate: "+figure, nil, least, z, format)
+	}
+	var out []table.Row
+	if w.Throughput != nil {
+		out = append(out, row("operations/s", least.Throughput, z.Throughput, table.Count))
+	}
+	if w.P50 != nil {
+		out = append(out, row("p50", least.Latency.P50, z.Latency.P50, table.Micros))
+	}
+	if w.P99 != nil {
+		out = append(out, row("p99", least.Latency.P99, z.Latency.P99, table.Micros))
+	}
+	return append(out, table.Failures(w.Title, least, z)...)
 }
 
 const killed = "kill -9 of the leader to the first acknowledged write on a survivor"

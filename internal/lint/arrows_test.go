@@ -58,7 +58,7 @@ var arrows = []arrow{
 	{"integration", []string{"wire"}, "tests from outside speak bytes to built binaries"},
 	{
 		"integration/figures",
-		[]string{"wire", "integration", "integration/ensemble", "internal/bench", "internal/bench/table"},
+		[]string{"wire", "integration", "integration/ensemble", "internal/bench", "internal/bench/floor", "internal/bench/table"},
 		"the load generator is a client from outside too",
 	},
 	{"integration/*", []string{"wire", "integration", "integration/*"}, "tests from outside speak bytes to built binaries"},

@@ -5,7 +5,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/quorate/quorate/internal/bench"
@@ -63,13 +62,7 @@ func (f *findings) floorRows(w table.Want) []table.Row {
 	if f.Floor == nil {
 		return nil
 	}
-	result := func(rs []*bench.Result) *bench.Result {
-		if i := slices.IndexFunc(rs, func(r *bench.Result) bool { return r.Workload == w.Workload && r.InFlight == w.InFlight }); i >= 0 {
-			return rs[i]
-		}
-		return nil
-	}
-	least, z := result(f.Floor.Results), result(f.Small.Against)
+	least, z := w.Find(f.Floor.Results), w.Find(f.Small.Against)
 	if least == nil || z == nil {
 		return nil
 	}

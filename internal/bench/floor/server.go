@@ -1,7 +1,10 @@
 //go:build linux
 
-// Package floor is the least that a server can do for the load of `quorate bench`: it answers as ZooKeeper would, on one
-// thread, and keeps nothing. What it reaches is what the kernel and the load generator leave to any server.
+// Package floor is the least that a server, or an ensemble, can do for the load of `quorate bench`: it answers as
+// ZooKeeper would, on one thread, and keeps nothing. What it reaches is about what the kernel and the load generator
+// leave to any server.
+//
+// config.go reads what is to be served, server.go serves clients, and team.go has servers agree first.
 package floor
 
 import (
@@ -9,9 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"os"
 	"slices"
-	"strings"
 	"syscall"
 
 	"github.com/quorate/quorate/wire"
@@ -27,10 +28,16 @@ type server struct {
 	value    []byte
 	session  int64
 	zxid     int64
+
+	team   *team // nil: alone
+	failed error // ends it
 }
 
+// conn is a connection of a client, or of another member of the team.
 type conn struct {
 	fd        int
+	peer      *peer // who is at the other end, if it is a member
+	number    int64 // of a client's, for the team
 	connected bool
 	closing   bool
 	in, out   []byte
@@ -42,21 +49,34 @@ const idle = 100
 // frameMax is the longest request, in bytes, that is taken.
 const frameMax = 1 << 20
 
-// Serve serves at the client port of a zoo.cfg until ctx ends.
+// Serve serves at the client port of a zoo.cfg until ctx ends: alone, or with the servers that it lists and as the one
+// that dataDir/myid names.
 func Serve(ctx context.Context, cfg string) error {
-	text, err := os.ReadFile(cfg)
+	c, err := readConfig(cfg)
 	if err != nil {
 		return err
 	}
-	for line := range strings.Lines(string(text)) {
-		if port, ok := strings.CutPrefix(strings.TrimSpace(line), "clientPort="); ok {
-			return listen(ctx, "127.0.0.1:"+port)
+	s := &server{conns: map[int32]*conn{}, once: map[string][]*conn{}, lasting: map[string][]*conn{}}
+	if s.epoll, err = syscall.EpollCreate1(syscall.EPOLL_CLOEXEC); err != nil {
+		return err
+	}
+	defer func() { _ = syscall.Close(s.epoll) }()
+	if len(c.members) > 0 {
+		if s.team, err = gather(ctx, c); err != nil {
+			return err
+		}
+		defer s.team.close()
+		for _, p := range s.team.peers {
+			if err := s.watch(p.conn.fd); err != nil {
+				return err
+			}
+			s.conns[int32(p.conn.fd)] = p.conn
 		}
 	}
-	return fmt.Errorf("%s: no clientPort", cfg)
+	return s.listen(ctx, c.client)
 }
 
-func listen(ctx context.Context, addr string) error {
+func (s *server) listen(ctx context.Context, addr string) error {
 	ln, err := net.Listen("tcp", addr)
 	if err != nil {
 		return err
@@ -67,14 +87,7 @@ func listen(ctx context.Context, addr string) error {
 		return err
 	}
 	defer file.Close()
-	s := &server{
-		listener: int(file.Fd()), conns: map[int32]*conn{},
-		once: map[string][]*conn{}, lasting: map[string][]*conn{},
-	}
-	if s.epoll, err = syscall.EpollCreate1(syscall.EPOLL_CLOEXEC); err != nil {
-		return err
-	}
-	defer func() { _ = syscall.Close(s.epoll) }()
+	s.listener = int(file.Fd())
 	if err := errors.Join(syscall.SetNonblock(s.listener, true), s.watch(s.listener)); err != nil {
 		return err
 	}
@@ -87,7 +100,7 @@ func (s *server) watch(fd int) error {
 
 func (s *server) run(ctx context.Context) error {
 	events := make([]syscall.EpollEvent, 512)
-	for ctx.Err() == nil {
+	for ctx.Err() == nil && s.failed == nil {
 		n, err := syscall.EpollWait(s.epoll, events, idle)
 		if err != nil && !errors.Is(err, syscall.EINTR) {
 			return fmt.Errorf("epoll: %w", err)
@@ -99,11 +112,19 @@ func (s *server) run(ctx context.Context) error {
 				s.drop(c)
 			}
 		}
+		if s.team != nil {
+			s.settle()
+		}
 	}
 	for _, c := range s.conns {
-		_ = syscall.Close(c.fd)
+		if c.peer == nil {
+			_ = syscall.Close(c.fd)
+		}
 	}
-	return nil
+	if ctx.Err() == nil {
+		return s.failed
+	}
+	return nil // a member that is told to end earlier is missed by the others
 }
 
 func (s *server) accept() {
@@ -136,13 +157,28 @@ func (s *server) serve(c *conn) bool {
 		if len(rest) < wire.FrameHeaderBytes+size {
 			break
 		}
-		if !s.answer(c, rest[wire.FrameHeaderBytes:wire.FrameHeaderBytes+size]) {
+		if !s.take(c, rest[wire.FrameHeaderBytes:wire.FrameHeaderBytes+size]) {
 			return false
 		}
 		rest = rest[wire.FrameHeaderBytes+size:]
 	}
 	c.in = c.in[:copy(c.in, rest)]
+	if s.team != nil {
+		return true // settle writes
+	}
 	return c.flush() && !c.closing
+}
+
+// take deals with a frame; it is false if that cannot be read.
+func (s *server) take(c *conn, body []byte) bool {
+	switch {
+	case c.peer != nil:
+		return s.hear(c.peer, body)
+	case s.team != nil && c.connected:
+		s.submit(c, body)
+		return true
+	}
+	return s.answer(c, body)
 }
 
 // flush writes what is to be sent. Nobody is waited for: a client that does not read is left.
@@ -261,7 +297,14 @@ func (s *server) drop(c *conn) {
 		return
 	}
 	delete(s.conns, int32(c.fd))
+	if c.peer != nil {
+		s.failed = fmt.Errorf("member %d has gone, or says what nobody understands", c.peer.id)
+		return
+	}
 	_ = syscall.Close(c.fd)
+	if s.team != nil {
+		delete(s.team.clients, c.number)
+	}
 	for _, watches := range []map[string][]*conn{s.once, s.lasting} {
 		for path, cs := range watches {
 			watches[path] = slices.DeleteFunc(cs, func(w *conn) bool { return w == c })

@@ -16,17 +16,24 @@ import (
 	"github.com/quorate/quorate/wire"
 )
 
+func port(addr string) uint16 { return netip.MustParseAddrPort(addr).Port() }
+
+func writeConfig(t *testing.T, dir, text string) string {
+	t.Helper()
+	cfg := filepath.Join(dir, "zoo.cfg")
+	if err := os.WriteFile(cfg, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return cfg
+}
+
 // A floor does everything that the workloads it is measured with ask for.
 func TestServe(t *testing.T) {
 	addr, err := bench.FreeAddr()
 	if err != nil {
 		t.Fatal(err)
 	}
-	at := netip.MustParseAddrPort(addr)
-	cfg := filepath.Join(t.TempDir(), "zoo.cfg")
-	if err := os.WriteFile(cfg, fmt.Appendf(nil, "dataDir=nowhere\nclientPort=%d\n", at.Port()), 0o644); err != nil {
-		t.Fatal(err)
-	}
+	cfg := writeConfig(t, t.TempDir(), fmt.Sprintf("dataDir=nowhere\nclientPort=%d\n", port(addr)))
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- Serve(ctx, cfg) }()

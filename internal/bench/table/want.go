@@ -2,6 +2,7 @@ package table
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/quorate/quorate/internal/bench"
 )
@@ -23,6 +24,14 @@ type Want struct {
 // measures tells whether a result is of this workload.
 func (w Want) measures(r *bench.Result) bool {
 	return r.Workload == w.Workload && r.InFlight == w.InFlight && (w.Connections == 0 || r.Connections == w.Connections)
+}
+
+// Find returns the result of this workload, nil if there is none.
+func (w Want) Find(all []*bench.Result) *bench.Result {
+	if i := slices.IndexFunc(all, w.measures); i >= 0 {
+		return all[i]
+	}
+	return nil
 }
 
 // Rows compares every figure of the workload on both sides, if the report has
