@@ -378,10 +378,10 @@ func (m *Member) countAges(wall int64) {
 	if m.leading {
 		committed = &m.rep.Stats.QuorumAcks
 	}
-	for i := range m.batch {
-		committed.AddAge(m.batch[i].Data, wall)
-		m.rep.Stats.Propagation.AddAge(m.batch[i].Data, wall)
-	}
+	EachAge(m.batch, wall, func(age, n int64) {
+		committed.AddMany(age, n)
+		m.rep.Stats.Propagation.AddMany(age, n)
+	})
 }
 
 // serve begins to serve clients under an established leader.

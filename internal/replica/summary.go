@@ -4,6 +4,7 @@ import (
 	"math/bits"
 	"sync/atomic"
 
+	"github.com/quorate/quorate/zab"
 	"github.com/quorate/quorate/znode"
 )
 
@@ -37,6 +38,27 @@ func (s *Summary) Add(v int64) { s.AddMany(v, 1) }
 func (s *Summary) AddAge(txn []byte, wall int64) {
 	if t, ok := znode.TxnTime(txn); ok && t <= wall {
 		s.Add(wall - t)
+	}
+}
+
+// EachAge tells the ages of transactions, see AddAge: n in a row that are as old as each other at once, which most of those
+// are that come together.
+func EachAge(entries []zab.Entry, wall int64, count func(age, n int64)) {
+	var age, n int64
+	for i := range entries {
+		t, ok := znode.TxnTime(entries[i].Data)
+		if !ok || t > wall {
+			continue
+		}
+		if v := wall - t; v != age && n > 0 {
+			count(age, n)
+			n = 0
+		}
+		age = wall - t
+		n++
+	}
+	if n > 0 {
+		count(age, n)
 	}
 }
 

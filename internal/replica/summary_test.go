@@ -6,6 +6,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/quorate/quorate/zab"
 	"github.com/quorate/quorate/znode"
 )
 
@@ -97,4 +98,39 @@ func TestAgeOfATransaction(t *testing.T) {
 			t.Errorf("%s: %d counted, %d ms", c.name, v.Count, v.Sum)
 		}
 	}
+}
+
+func ages(times ...int64) (entries []zab.Entry) {
+	for _, t := range times {
+		entries = append(entries, zab.Entry{Data: znode.TxnHeader{Time: t}.Append(nil)})
+	}
+	return entries
+}
+
+// Equal ages in a row are told at once, and none is left out.
+func TestEachAge(t *testing.T) {
+	entries := append(ages(995, 995, 993, 1001, 995, 1000), zab.Entry{Data: []byte("no header")})
+	var got [][2]int64
+	EachAge(entries, 1000, func(age, n int64) { got = append(got, [2]int64{age, n}) })
+	if want := [][2]int64{{5, 2}, {7, 1}, {5, 1}, {0, 1}}; !slices.Equal(got, want) {
+		t.Errorf("%v, want %v", got, want)
+	}
+	EachAge(nil, 1000, func(age, n int64) { t.Errorf("of nothing: %d, %d times", age, n) })
+}
+
+func BenchmarkAges(b *testing.B) {
+	entries := ages(make([]int64, 64)...)
+	var s Summary
+	b.Run("one by one", func(b *testing.B) {
+		for b.Loop() {
+			for i := range entries {
+				s.AddAge(entries[i].Data, 1)
+			}
+		}
+	})
+	b.Run("each", func(b *testing.B) {
+		for b.Loop() {
+			EachAge(entries, 1, s.AddMany)
+		}
+	})
 }

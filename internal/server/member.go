@@ -746,7 +746,7 @@ func (d *memberDisk) countAcks(orders []diskOrder) {
 	for i := range orders {
 		for k := range orders[i].writes {
 			if orders[i].voted {
-				addAges(&d.w.s.stats.member.acks, orders[i].writes[k].Entries, wall)
+				replica.EachAge(orders[i].writes[k].Entries, wall, d.w.s.stats.member.acks.AddMany)
 			}
 		}
 	}

@@ -111,15 +111,9 @@ func (t *memberStats) appended(st *zab.Status, entries []zab.Entry, wall int64) 
 	case zab.Following:
 		t.learnerProposals.Add(int64(len(entries)))
 		if st.Phase == zab.Broadcast {
-			addAges(&t.proposals, entries, wall)
+			replica.EachAge(entries, wall, t.proposals.AddMany)
 		}
 	case zab.Looking, zab.Observing, zab.Halted:
-	}
-}
-
-func addAges(s *summary, entries []zab.Entry, wall int64) {
-	for i := range entries {
-		s.AddAge(entries[i].Data, wall)
 	}
 }
 
