@@ -122,6 +122,40 @@ func TestUpgradeTwice(t *testing.T) {
 	again()
 }
 
+// A session is over when its closeSession is proposed, also if its creation is not committed yet: what another of its
+// connections asks for then is not done, and it is not closed again.
+func TestNothingIsWrittenBetweenCloseAndOpening(t *testing.T) {
+	e := newEnsemble(t, 3, 0, withLocal)
+	lead := e.leader()
+	at := e.other(lead)
+	g := e.guest(at)
+	for _, id := range e.ids {
+		e.members[id].held = id != lead
+	}
+	g.feed(request(1, wire.OpCreate, create("/e", "", wire.FlagEphemeral)))
+	e.settle()
+	ask := func(cxid int32, op wire.Op, body []byte) {
+		head := wire.AppendInt(wire.AppendInt(wire.AppendLong(nil, g.id), cxid), int32(op))
+		for id, l := range e.conns {
+			if l.learner == at {
+				e.members[lead].inbox = append(e.members[lead].inbox, zab.Message{Type: zab.Request, From: at, To: lead, Conn: id, Data: append(head, body...)})
+			}
+		}
+		e.settle()
+	}
+	ask(2, wire.OpCloseSession, nil)
+	ask(3, wire.OpCreate, create("/late", "", wire.FlagEphemeral))
+	for _, id := range e.ids {
+		e.members[id].held = false
+	}
+	tree := e.members[lead].m.Replica().Tree()
+	e.run(func() bool { return tree.SessionCount() == 0 && e.members[lead].m.Replica().InFlight() == 0 })
+	e.settle()
+	if left := tree.EphemeralSessions(); len(left) != 0 {
+		t.Errorf("sessions %x have ended and own znodes", left)
+	}
+}
+
 // A session that was global and has ended is not taken for a local one of some learner:
 // what it asked for before the learner knew is not done.
 func TestNothingIsWrittenAfterTheEnd(t *testing.T) {

@@ -123,10 +123,10 @@ func (m *Member) propose(q *remoteRequest, from int64, t Time) (wire.Code, error
 		return wire.OK, nil // its server has asked before; what came of that is on its way there
 	}
 	if q.op == wire.OpCloseSession {
-		if from == r.opt.ServerID && r.tracker.IsClosing(q.session) {
+		if from == r.opt.ServerID && r.isClosing(q.session) {
 			return wire.OK, nil // the one under way ends all its connections
 		}
-		r.tracker.SetClosing(q.session)
+		r.setClosing(q.session)
 	}
 	req := znode.Request{Session: q.session, Cxid: q.cxid, Op: q.op, Body: q.body, IDs: q.ids}
 	if q.op != wire.OpCreateSession && q.op != wire.OpCloseSession {
@@ -137,7 +137,7 @@ func (m *Member) propose(q *remoteRequest, from int64, t Time) (wire.Code, error
 		return wire.OK, err
 	}
 	if ok && q.op == wire.OpCreateSession {
-		r.opening[q.session] = from
+		r.opening[q.session] = opening{server: from}
 	}
 	if s := r.sessions[q.session]; s != nil && ok {
 		s.proposed = m.core.NextZxid() - 1
@@ -146,6 +146,25 @@ func (m *Member) propose(q *remoteRequest, from int64, t Time) (wire.Code, error
 		return code, nil
 	}
 	return wire.OK, nil
+}
+
+// opening is a session that is to be: the tracker learns of it when its creation is committed.
+type opening struct {
+	server  int64 // that asked for it
+	closing bool  // its closeSession is proposed, too
+}
+
+// isClosing reports whether the closeSession of a session is proposed and not committed.
+func (r *Replica) isClosing(id int64) bool { return r.opening[id].closing || r.tracker.IsClosing(id) }
+
+// setClosing notes that it is proposed.
+func (r *Replica) setClosing(id int64) {
+	if o, ok := r.opening[id]; ok {
+		o.closing = true
+		r.opening[id] = o
+		return
+	}
+	r.tracker.SetClosing(id)
 }
 
 // isOpening reports whether the creation of a session is proposed and not committed.
@@ -168,11 +187,13 @@ func (m *Member) proposeError(q *remoteRequest, code wire.Code, t Time) {
 func (r *Replica) checkSession(id, from int64) wire.Code {
 	s := r.sessions[id]
 	switch {
+	case r.isClosing(id):
+		return wire.ErrSessionExpired
 	case r.isOpening(id):
 	case s == nil && r.opt.LocalSessions && !r.ended.known[id] && (from != r.opt.ServerID || r.local[id] != nil):
 		// A local one, of which only its own server knows: no ephemerals.
 		return wire.ErrEphemeralOnLocalSession
-	case s == nil || r.tracker.IsClosing(id):
+	case s == nil:
 		return wire.ErrSessionExpired
 	case s.owner == noOwner:
 		s.owner = from

@@ -193,8 +193,8 @@ type Replica struct {
 	settling, localSettling settling
 	offers                  map[int64]*ownWrite // a Member's sessions being created, by id
 	local                   map[int64]*Session  // not in sessions
-	// opening are the sessions whose creation this leader has proposed, and for which server.
-	opening map[int64]int64
+	// opening are the sessions whose creation this leader has proposed.
+	opening map[int64]opening
 	ended   endedSessions
 	// localTracker expires the local sessions.
 	localTracker *session.Tracker
@@ -267,7 +267,7 @@ func (r *Replica) lead(nextZxid int64) {
 	r.tracker = session.NewTracker(r.opt.TickMillis)
 	r.nextZxid = nextZxid
 	r.nextReap = r.now + r.opt.ReapMillis
-	r.opening = make(map[int64]int64)
+	r.opening = make(map[int64]opening)
 	r.settling, r.ended = settling{}, endedSessions{}
 	now := r.age.At(r.now)
 	for id, s := range r.sessions {

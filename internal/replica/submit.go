@@ -286,9 +286,12 @@ func (r *Replica) openSession(id int64, timeout int32) *Session {
 	}
 	if r.tracker != nil {
 		r.tracker.Add(id, timeout, now)
-		if r.isOpening(id) {
-			s.told = r.opening[id]
+		if o, ok := r.opening[id]; ok {
+			s.told = o.server
 			delete(r.opening, id)
+			if o.closing {
+				r.tracker.SetClosing(id)
+			}
 		}
 	}
 	return s
