@@ -104,10 +104,10 @@ func (t *team) awaitFollowers(ctx context.Context, addr string, n int) error {
 			return errors.Join(context.Cause(ctx), err)
 		}
 		var hello [1]byte
-		if _, err = io.ReadFull(nc, hello[:]); err == nil {
-			err = t.add(int(hello[0]), nc)
+		if _, err := io.ReadFull(nc, hello[:]); err != nil {
+			return errors.Join(err, nc.Close())
 		}
-		if err != nil {
+		if err := t.add(int(hello[0]), nc); err != nil {
 			return err
 		}
 	}
@@ -119,7 +119,7 @@ func (t *team) join(ctx context.Context, id int, addr string) error {
 		nc, err := new(net.Dialer).DialContext(ctx, "tcp", addr)
 		if err == nil {
 			if _, err = nc.Write([]byte{byte(t.self)}); err != nil { //nolint:gosec // a number of a few
-				return err
+				return errors.Join(err, nc.Close())
 			}
 			return t.add(id, nc)
 		}
@@ -131,10 +131,11 @@ func (t *team) join(ctx context.Context, id int, addr string) error {
 	}
 }
 
+// add takes a connection over: as a file, of which package net knows nothing.
 func (t *team) add(id int, nc net.Conn) error {
 	file, err := nc.(*net.TCPConn).File()
 	if err != nil {
-		return err
+		return errors.Join(err, nc.Close())
 	}
 	p := &peer{id: id, file: file}
 	p.conn = &conn{fd: int(file.Fd()), peer: p}

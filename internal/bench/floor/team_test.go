@@ -80,14 +80,7 @@ func TestTeam(t *testing.T) {
 		Workloads: []bench.Workload{bench.Set, bench.Create, bench.Get}, Servers: m.addrs, Connections: 6, InFlight: []int{1, 8},
 		Rounds: 1, Ops: 2000, Progress: io.Discard,
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, r := range rep.Results {
-		if r.Throughput == 0 || len(r.Errors) > 0 {
-			t.Errorf("%s: %.0f/s, errors %v", r.Workload, r.Throughput, r.Errors)
-		}
-	}
+	wantFigures(t, rep, err)
 	var logs []string
 	for _, dir := range m.dirs[1:] {
 		b, err := os.ReadFile(filepath.Join(dir, "floor.log"))
