@@ -43,6 +43,7 @@ func TestServe(t *testing.T) {
 			t.Error(err)
 		}
 	}()
+	awaitServer(t, addr)
 	rep, err := bench.Run(t.Context(), bench.Config{
 		Workloads: []bench.Workload{bench.Watch, bench.WatchPersistent, bench.Connect}, Servers: []string{addr},
 		Rounds: 1, Ops: 2000, Progress: io.Discard,
