@@ -33,7 +33,7 @@ type client struct {
 	passwd  []byte
 	ask     int32 // timeout asked for, ms
 	timeout int32
-	strays  int   // its connect requests that were given up although all is well: each may take it away once
+	strays  int   // its connect requests that were given up: each may take it away once, however late
 	seen    int64 // the latest zxid that an answer named
 	floor   int64 // what a sync has made sure of
 	xid     int32
@@ -99,7 +99,7 @@ func (c *client) tick() {
 	case clientDialing:
 	case clientGreeting:
 		if float64(s.now-c.since)*c.pace > float64(limit)/2 {
-			if s.well() && c.session != 0 {
+			if c.session != 0 {
 				c.strays++
 			}
 			c.drop("no answer to the connect request")
@@ -359,11 +359,12 @@ func (c *client) movedOn() bool {
 }
 
 // takenAway reports whether connection k ends because a stray connect request has taken
-// the session from it, and uses that up. All being well, a slow packet can still have a
-// client leave its server, and come to a leader that stands still. It gives up waiting and
-// goes to another server; the leader, when it goes on, finds both requests and cannot tell
-// which is the later one. That the stray was carried out shows: the session has moved once
-// more since the server gave it to the client, or what was asked for there was refused.
+// the session from it, and uses that up. The client had given up waiting and gone to
+// another server. The one that had the request may have none to tell it of that, and asks
+// the leader when it finds one; or it is a leader that stood still and finds both requests,
+// of which it cannot tell the later one. That the stray was carried out shows: the session
+// has moved once more since the server gave it to the client, or what was asked for there
+// was refused.
 func (c *client) takenAway(k *cconn) bool {
 	m := c.s.oracle.sessions[c.session]
 	if c.strays == 0 || m == nil || !m.moved && m.movedAt <= k.server.givenAt {
