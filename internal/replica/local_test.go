@@ -123,7 +123,7 @@ func TestUpgradeTwice(t *testing.T) {
 }
 
 // A session is over when its closeSession is proposed, also if its creation is not committed yet: what another of its
-// connections asks for then is not done, and it is not closed again.
+// connections asks for then is not done.
 func TestNothingIsWrittenBetweenCloseAndOpening(t *testing.T) {
 	e := newEnsemble(t, 3, 0, withLocal)
 	lead := e.leader()

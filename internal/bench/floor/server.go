@@ -2,7 +2,7 @@
 
 // Package floor is the least that a server, or an ensemble, can do for the load of `quorate bench`: it answers as
 // ZooKeeper would, on one thread, and keeps nothing. What it reaches is about what the kernel and the load generator
-// leave to any server.
+// leave to a server.
 //
 // config.go reads what is to be served, server.go serves clients, and team.go has servers agree first.
 package floor

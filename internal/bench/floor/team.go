@@ -23,7 +23,8 @@ import (
 // team makes servers an ensemble. What a client asks is passed on to the leader, the member with the lowest number, and
 // by it to its followers; they write it to a file and sync that; when all have, everybody is told, and who was asked
 // answers. Those are the ways that a write takes in ZooKeeper, and the one sync that it cannot do without. Nothing else
-// is done: no elections, nothing is kept, the leader writes nothing, and a connection that breaks is the end.
+// is done: no elections, nothing is kept, the leader writes nothing, and a connection that breaks is the end. It is a
+// yardstick and no bound: a leader that logs as well needs only the faster of two followers.
 //
 // On the way frames are bundled: each round of the loop makes at most one write to each connection, one sync, and one
 // acknowledgement.
@@ -102,6 +103,12 @@ func (t *team) awaitFollowers(ctx context.Context, addr string, n int) error {
 		nc, err := ln.Accept()
 		if err != nil {
 			return errors.Join(context.Cause(ctx), err)
+		}
+		if limit, ok := ctx.Deadline(); ok {
+			err = nc.SetDeadline(limit) // somebody may connect and say nothing
+		}
+		if err != nil {
+			return errors.Join(err, nc.Close())
 		}
 		var hello [1]byte
 		if _, err := io.ReadFull(nc, hello[:]); err != nil {

@@ -4,8 +4,10 @@ package floor
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -118,5 +120,30 @@ func TestConfigErrors(t *testing.T) {
 	}
 	if _, err := readConfig(writeConfig(t, dir, "clientPort=1\nserver.1=a:1:2\ndataDir="+dir+"\n")); !strings.Contains(fmt.Sprint(err), "7 is none of the servers") {
 		t.Error(err)
+	}
+}
+
+// Who connects to the leader and says nothing does not keep it waiting for longer than members may take.
+func TestSilentMember(t *testing.T) {
+	addr := freeAddr(t)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+	defer cancel()
+	ended := make(chan error, 1)
+	go func() {
+		_, err := gather(ctx, config{self: 1, members: map[int]string{1: addr, 2: addr}})
+		ended <- err
+	}()
+	for {
+		nc, err := net.Dial("tcp", addr)
+		if err == nil {
+			defer nc.Close()
+			break
+		}
+		if ctx.Err() != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := <-ended; !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("ended with %v", err)
 	}
 }
